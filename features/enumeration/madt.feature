@@ -1,0 +1,119 @@
+Feature: Enumeration of the mailbox in the MADT
+  ACPI firmware publishes the mailbox in one entry of the MADT: the Multiprocessor Wakeup Structure, type 0x10. Version 0
+  of it (ACPI 6.4 and 6.5) ends with the address; version 1 (ACPI 6.6) adds the reset vector. An operating system that
+  takes the structure for the wrong length, the wrong version or the wrong place writes its commands where no processor looks.
+
+  @MADT-01 @tables
+  Scenario: The wakeup structure has the type 0x10
+    Given a MADT
+    When the MADT is walked entry by entry
+    Then the wakeup structure has the type 0x10
+
+  @MADT-02 @tables
+  Scenario: A version 0 wakeup structure is 16 bytes long
+    Given a wakeup structure with MailBoxVersion 0
+    When the MADT is walked entry by entry
+    Then the Length of the version 0 structure is 16
+
+  @MADT-03 @tables
+  Scenario: A version 1 wakeup structure is 24 bytes long
+    Given a wakeup structure with MailBoxVersion 1
+    When the MADT is walked entry by entry
+    Then the Length of the version 1 structure is 24
+
+  @MADT-04 @tables
+  Scenario: MailBoxVersion is the one that the ACPI edition defines
+    Given a wakeup structure in the MADT
+    When the MADT is walked entry by entry
+    Then MailBoxVersion is the one of the edition: 0 in ACPI 6.4 and 6.5, 1 in ACPI 6.6
+
+  @MADT-05 @tables
+  Scenario: The reserved field of the wakeup structure is zero
+    Given a wakeup structure in the MADT
+    When the MADT is walked entry by entry
+    Then the Reserved field at offset 4 is 0
+
+  @MADT-06 @tables
+  Scenario: MailBoxAddress is a 64-bit physical address at entry offset 8
+    Given a wakeup structure in the MADT
+    When the MADT is walked entry by entry
+    Then MailBoxAddress, eight bytes at offset 8, is a processor-physical address
+
+  @MADT-07 @tables
+  Scenario: The mailbox address is a multiple of 4096
+    Given a MailBoxAddress that is not 0
+    When the MADT is walked entry by entry
+    Then MailBoxAddress is a multiple of 4096
+
+  @MADT-08 @tables
+  Scenario: The memory map reports the MADT mailbox as ACPI NVS
+    Given a MailBoxAddress that is not 0
+    When the mailbox page is looked up in the memory map
+    Then the mailbox lies in a range of type ACPI NVS
+
+  @MADT-09 @tables
+  Scenario: ACPI NVS covers all 4096 bytes of the MADT mailbox
+    Given a MailBoxAddress that is not 0
+    And a mailbox that begins in ACPI NVS memory
+    When the mailbox page is looked up in the memory map
+    Then all 4096 bytes of the mailbox lie in ACPI NVS memory
+
+  @MADT-10 @tables
+  Scenario: ResetVector is a physical address, or 0 where the mailbox cannot be reset
+    Given a wakeup structure long enough to hold a ResetVector
+    When the MADT is walked entry by entry
+    Then ResetVector, eight bytes at offset 16, is 0 or a physical address
+
+  @MADT-11 @tables
+  Scenario: The code at ResetVector lies within one physical page
+    Given a ResetVector that is not 0
+    When the size of the reset code is known
+    Then the code at ResetVector ends in the physical page that it begins in
+
+  @MADT-12 @tables
+  Scenario: The MADT length includes the wakeup entry and the checksum is correct
+    Given a MADT that holds a wakeup structure, or is too damaged to tell
+    When the bytes of the MADT are summed
+    Then Length covers the wakeup structure and all bytes sum to 0 modulo 256
+
+  @MADT-13 @tables
+  Scenario: MADT entries follow one another and end with the table
+    Given a MADT that holds a wakeup structure, or is too damaged to tell
+    When the MADT is walked entry by entry
+    Then the chain of entries ends exactly at the table's end
+
+  @MADT-14 @tables
+  Scenario: The MADT revision agrees with the form of the wakeup structure
+    Given a wakeup structure in the MADT
+    When the MADT is walked entry by entry
+    Then the revision of the MADT fits the version and Length of the structure
+
+  @MADT-15 @tables
+  Scenario: The MADT has at most one wakeup structure
+    Given a wakeup structure in the MADT
+    When the MADT is walked entry by entry
+    Then there is one wakeup structure and no second
+
+  @MADT-16 @tables
+  Scenario: No _MAT object returns a wakeup structure
+    Given _MAT objects in the AML
+    When the AML is searched for constant buffers
+    Then no _MAT object returns an entry of type 0x10
+
+  @MADT-18 @tables
+  Scenario: Processors with an APIC ID of 255 or more are described by type 9 entries
+    Given a processor whose APIC ID is 255 or above
+    When the MADT is walked entry by entry
+    Then that processor is described by a type 9 entry of 16 bytes
+
+  @MADT-19 @tables
+  Scenario: Processors with an APIC ID below 255 are described by type 0 entries
+    Given a wakeup structure in the MADT
+    When the MADT is walked entry by entry
+    Then processors with an APIC ID below 255 are described by type 0 entries, each processor once
+
+  @MADT-29 @tables
+  Scenario: The boot processor is the first processor that the MADT describes
+    Given a wakeup structure in the MADT
+    When the APIC ID of the boot processor is known
+    Then the first processor entry is that of the boot processor

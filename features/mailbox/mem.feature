@@ -1,0 +1,26 @@
+Feature: The mailbox page as firmware hands it over
+  One block of 4096 bytes that all processors share, which the operating system must not reuse, idle until it is first used.
+
+  @MEM-01 @tables
+  Scenario: The mailbox is one shared 4096-byte block, aligned to 4096
+    Given a published mailbox
+    When the published addresses are compared
+    Then it is one block of 4096 bytes, aligned to 4096
+
+  @MEM-02 @tables
+  Scenario: Firmware allocates the mailbox block in ACPI NVS memory
+    Given a mailbox published in the MADT
+    When the mailbox page is looked up in the memory map
+    Then firmware has allocated it in ACPI NVS memory
+
+  @MEM-15 @tables
+  Scenario: Command is 0 at hand-off
+    Given a published mailbox
+    When the mailbox page is read as firmware left it
+    Then Command is 0
+
+  @MEM-16 @tables
+  Scenario: ApicId is 0xFFFFFFFF and WakeupVector is 0 at hand-off
+    Given a published mailbox
+    When the mailbox page is read as firmware left it
+    Then ApicId is 0xFFFFFFFF and WakeupVector 0

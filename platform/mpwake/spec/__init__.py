@@ -1,0 +1,1 @@
+"""What is demanded: requirements, editions, verdicts, and how our documents are read. Imports nothing of ours."""

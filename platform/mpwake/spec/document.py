@@ -1,0 +1,347 @@
+"""Our YAML, read strictly: every value keeps its place, and every mistake is told with it.
+
+YAML 1.2 core scalars; duplicate keys, anchors, aliases and tags are errors; size and depth are bounded.
+A document is decoded into frozen attrs classes, whose fields are also its published JSON Schema.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import yaml
+
+from mpwake.spec.errors import InputError, did_you_mean
+
+MAX_BYTES = 4 << 20
+MAX_DEPTH = 40
+
+T = TypeVar("T")
+Plain = None | bool | int | float | str | list[Any] | dict[str, Any]
+
+_INT = re.compile(r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NAMES: dict[type, str] = {
+    list: "a list",
+    dict: "a mapping",
+    str: "text",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+}
+_WORDS: dict[str, None | bool] = {"": None, "~": None, "null": None, "true": True, "false": False}
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@attrs.define
+class Node:
+    """A value and where it stands. ``value`` is a scalar, a list of nodes, or a mapping of name to node."""
+
+    value: Any
+    file: str
+    line: int
+    column: int
+    keys: dict[str, Node] = attrs.field(factory=dict, repr=False)
+
+    @property
+    def where(self) -> str:
+        """``file:line:column``, counted from one."""
+        return f"{self.file}:{self.line}:{self.column}"
+
+    def error(self, message: str, hint: str = "") -> InputError:
+        """Return an error that points at this value."""
+        return InputError(message, self.where, hint)
+
+    def plain(self) -> Plain:
+        """Return the bare data."""
+        if isinstance(self.value, list):
+            return [item.plain() for item in self.value]
+        if isinstance(self.value, dict):
+            return {name: item.plain() for name, item in self.value.items()}
+        return typing.cast(Plain, self.value)
+
+
+def parse(text: str | bytes, file: str) -> Node:
+    """Read one YAML document.
+
+    Raises ``InputError`` with ``file:line:column`` for anything that is not one plain, bounded document.
+    """
+    if len(text) > MAX_BYTES:
+        raise InputError(f"{len(text)} bytes of YAML, more than the {MAX_BYTES} that are read", file)
+    try:
+        return _build(yaml.parse(text, Loader=_LOADER), file)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+        raise InputError(f"not valid YAML: {error.problem}", where) from None
+    except (yaml.YAMLError, UnicodeError) as error:
+        raise InputError(f"not valid YAML: {' '.join(str(error).split())}", file) from None
+
+
+def load(path: Path, name: str | None = None) -> Node:
+    """Read one YAML file; ``name`` is what errors call it, its path unless given."""
+    shown = name or str(path)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", shown) from None
+    return parse(data, shown)
+
+
+def _scalar(event: Any, file: str) -> Any:
+    text = event.value
+    if event.style:
+        return text
+    if text.lower() in _WORDS and text in (text.lower(), text.upper(), text.capitalize()):
+        return _WORDS[text.lower()]
+    if _INT.fullmatch(text):
+        if len(text) > 40:
+            raise InputError(
+                "an integer of more than 40 characters", f"{file}:{event.start_mark.line + 1}:1"
+            )
+        base = {"0x": 16, "0o": 8}.get(text[:2], 10)
+        return int(text, base)
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+class _Builder:
+    """Turns parser events into nodes with an explicit stack, so that depth is bounded by us."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.root: Node | None = None
+        self.stack: list[tuple[Node, list[Node]]] = []
+
+    def node(self, event: Any, value: Any) -> Node:
+        mark = event.start_mark
+        node = Node(value, self.file, mark.line + 1, mark.column + 1)
+        if getattr(event, "anchor", None) is not None:
+            raise node.error("anchors and aliases are not read", "write the value out")
+        tag = getattr(event, "tag", None)
+        if tag is not None and tag != "!":
+            raise node.error(f"the tag {tag!r} is not read", "write a plain value")
+        return node
+
+    def add(self, node: Node) -> None:
+        if not self.stack:
+            if self.root is not None:
+                raise node.error("a second document", "one document to a file")
+            self.root = node
+            return
+        parent, pending = self.stack[-1]
+        if isinstance(parent.value, list):
+            parent.value.append(node)
+        elif pending:
+            key = pending.pop()
+            parent.value[key.value] = node
+            parent.keys[key.value] = key
+        else:
+            pending.append(self.key(parent, node))
+
+    def key(self, parent: Node, node: Node) -> Node:
+        if isinstance(node.value, (list, dict)):
+            raise node.error("a key that is not a plain word")
+        if not isinstance(node.value, str):
+            node.value = "null" if node.value is None else str(node.value)
+        if node.value in parent.value:
+            first = parent.keys[node.value]
+            raise node.error(f"duplicate key {node.value!r}", f"first given at line {first.line}")
+        return node
+
+    def push(self, node: Node) -> None:
+        if len(self.stack) >= MAX_DEPTH:
+            raise node.error(f"nested deeper than {MAX_DEPTH} levels")
+        if self.stack and isinstance(self.stack[-1][0].value, dict) and not self.stack[-1][1]:
+            raise node.error("a key that is not a plain word")
+        self.add(node)
+        self.stack.append((node, []))
+
+
+def _build(events: Any, file: str) -> Node:
+    builder = _Builder(file)
+    for event in events:
+        if isinstance(event, yaml.AliasEvent):
+            builder.node(event, None)
+        elif isinstance(event, yaml.ScalarEvent):
+            builder.add(builder.node(event, _scalar(event, file)))
+        elif isinstance(event, yaml.SequenceStartEvent):
+            builder.push(builder.node(event, []))
+        elif isinstance(event, yaml.MappingStartEvent):
+            builder.push(builder.node(event, {}))
+        elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+            builder.stack.pop()
+    if builder.root is None:
+        raise InputError("an empty document", file)
+    return builder.root
+
+
+def from_plain(value: Any, file: str, line: int = 1, depth: int = 0) -> Node:
+    """Wrap bare data, as a JSON parser yields it, in nodes that all stand on one line."""
+    if depth > MAX_DEPTH:
+        raise InputError(f"nested deeper than {MAX_DEPTH} levels", f"{file}:{line}")
+    node = Node(value, file, line, 1)
+    if isinstance(value, list):
+        node.value = [from_plain(item, file, line, depth + 1) for item in value]
+    elif isinstance(value, dict):
+        node.value = {str(name): from_plain(item, file, line, depth + 1) for name, item in value.items()}
+        node.keys = {name: Node(name, file, line, 1) for name in node.value}
+    return node
+
+
+def decode(node: Node, of: type[T]) -> T:
+    """Turn a node into ``of``: an attrs class, a scalar type, an enum, ``tuple[X, ...]``, ``dict[str, X]``.
+
+    Raises ``InputError`` at the first value that does not fit, with its place and what would fit.
+    """
+    return typing.cast(T, _decode(node, of))
+
+
+def _decode(node: Node, of: Any) -> Any:
+    origin = typing.get_origin(of)
+    if of in (Any, Node):
+        return node if of is Node else node.plain()
+    if origin in (typing.Union, types.UnionType):
+        return _decode_union(node, of)
+    if origin is typing.Literal:
+        return _decode_choice(node, {str(word): word for word in typing.get_args(of)})
+    if origin is tuple:
+        inner = typing.get_args(of)[0]
+        return tuple(_decode(item, inner) for item in _expect(node, list, "a list"))
+    if origin is dict:
+        inner = typing.get_args(of)[1]
+        return {name: _decode(item, inner) for name, item in _expect(node, dict, "a mapping").items()}
+    if isinstance(of, type) and issubclass(of, enum.Enum):
+        return _decode_choice(node, {str(member.value): member for member in of})
+    if attrs.has(of):
+        return _decode_record(node, of)
+    if of is float and isinstance(node.value, int):
+        return float(_expect(node, int, "a number"))
+    return _expect(node, of, _NAMES[of])
+
+
+def _expect(node: Node, kind: type, words: str) -> Any:
+    wrong = not isinstance(node.value, kind) or (kind is int and isinstance(node.value, bool))
+    if wrong:
+        found = {dict: "a mapping", list: "a list", type(None): "nothing"}.get(
+            type(node.value), f"{node.value!r}"
+        )
+        raise node.error(f"expected {words}, found {found}")
+    return node.value
+
+
+def _decode_choice(node: Node, known: dict[str, Any]) -> Any:
+    word = str(node.value)
+    if isinstance(node.value, (list, dict)) or word not in known:
+        raise node.error(f"{node.plain()!r} is not a known value", did_you_mean(word, known))
+    return known[word]
+
+
+def _decode_union(node: Node, of: Any) -> Any:
+    members = typing.get_args(of)
+    if node.value is None and type(None) in members:
+        return None
+    fitting = [member for member in members if member is not type(None) and _fits(node, member)]
+    if not fitting:
+        names = " or ".join(_words(member) for member in members if member is not type(None))
+        raise node.error(f"expected {names}, found {node.plain()!r}")
+    return _decode(node, fitting[0])
+
+
+def _shape(of: Any) -> type:
+    origin = typing.get_origin(of)
+    if origin in (tuple, dict):
+        return list if origin is tuple else dict
+    if origin is typing.Literal or (isinstance(of, type) and issubclass(of, enum.Enum)):
+        return str
+    return dict if attrs.has(of) else typing.cast(type, of)
+
+
+def _fits(node: Node, of: Any) -> bool:
+    if of is Node:
+        return True
+    shape = _shape(of)
+    return isinstance(node.value, shape) and not (shape is int and isinstance(node.value, bool))
+
+
+def _words(of: Any) -> str:
+    return _NAMES[_shape(of)]
+
+
+def _decode_record(node: Node, of: Any) -> Any:
+    given = _expect(node, dict, "a mapping")
+    hints = typing.get_type_hints(of)
+    fields = {field.alias: field for field in attrs.fields(of) if field.init}
+    for name in given:
+        if name not in fields:
+            raise node.keys[name].error(f"unknown key {name!r}", did_you_mean(name, fields))
+    for name, field in fields.items():
+        if field.default is attrs.NOTHING and name not in given:
+            raise node.error(f"the key {name!r} is missing", field.metadata.get("doc", ""))
+    values = {name: _decode(item, hints[fields[name].name]) for name, item in given.items()}
+    try:
+        return of(**values)
+    except ValueError as error:
+        raise node.error(str(error)) from None
+
+
+def described(doc: str, default: Any = attrs.NOTHING) -> Any:
+    """Declare a field of a document class with the sentence that its JSON Schema and its errors carry."""
+    return attrs.field(default=default, metadata={"doc": doc})
+
+
+def schema(title: str, *kinds: Any) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a document class, or of a document that is one of several."""
+    defs: dict[str, Any] = {}
+    bodies = [_schema(of, defs) for of in kinds]
+    body = bodies[0] if len(bodies) == 1 else {"oneOf": bodies}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        **body,
+        "$defs": dict(sorted(defs.items())),
+    }
+
+
+def _schema(of: Any, defs: dict[str, Any]) -> dict[str, Any]:
+    origin, args = typing.get_origin(of), typing.get_args(of)
+    if of in (Any, Node):
+        return {}
+    if origin in (typing.Union, types.UnionType):
+        return {"anyOf": [_schema(arg, defs) for arg in args]}
+    if origin is typing.Literal:
+        return {"enum": list(args)}
+    if origin is tuple:
+        return {"type": "array", "items": _schema(args[0], defs)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _schema(args[1], defs)}
+    if isinstance(of, type) and issubclass(of, enum.Enum):
+        return {"enum": [member.value for member in of]}
+    if attrs.has(of):
+        return _schema_record(of, defs)
+    return {"type": {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}[of]}
+
+
+def _schema_record(of: Any, defs: dict[str, Any]) -> dict[str, Any]:
+    name = of.__name__
+    if name not in defs:
+        defs[name] = {}
+        hints = typing.get_type_hints(of)
+        fields = [field for field in attrs.fields(of) if field.init]
+        properties = {}
+        for field in fields:
+            doc = {"description": field.metadata["doc"]} if "doc" in field.metadata else {}
+            properties[field.alias] = {**_schema(hints[field.name], defs), **doc}
+        defs[name] = {
+            "type": "object",
+            "description": (of.__doc__ or "").strip().split("\n")[0],
+            "properties": properties,
+            "required": [field.alias for field in fields if field.default is attrs.NOTHING],
+            "additionalProperties": False,
+        }
+    return {"$ref": f"#/$defs/{name}"}

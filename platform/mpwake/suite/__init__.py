@@ -1,0 +1,1 @@
+"""Selection, the behave engine, and the event stream that every report reads."""

@@ -1,0 +1,250 @@
+"""Runs scenarios with behave and tells listeners what happened.
+
+behave is driven from here and never through its own exit code: for it, nothing selected is a success, and a hook
+that breaks is a skip. Verdicts, events and exit codes are ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import functools
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from mpwake import __version__
+from mpwake.checks.core import Finding, Judgement
+from mpwake.evidence.exhibit import Exhibit
+from mpwake.spec.editions import NEWEST, Edition
+from mpwake.spec.requirements import Requirement, Role, registry
+from mpwake.spec.resources import relative, suite_root
+from mpwake.spec.verdicts import Verdict
+from mpwake.suite import events
+from mpwake.suite.case import Case
+from mpwake.suite.catalogue import Scenario
+from mpwake.suite.errors import Interrupted
+from mpwake.targets.base import Target
+
+
+@attrs.frozen
+class Options:
+    """How to run: what fails beside conformance, the seed, and the command line for the record."""
+
+    strict: tuple[str, ...] = ()
+    seed: int = 0
+    command: tuple[str, ...] = ()
+
+
+def now() -> str:
+    """Return the time in UTC, or what SOURCE_DATE_EPOCH says, in ISO 8601."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    stamp = float(epoch) if epoch.isdigit() else time.time()
+    return datetime.datetime.fromtimestamp(stamp, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _role(scenario: Scenario, target: Target) -> Role:
+    return next(role for role in scenario.roles if role in target.roles)
+
+
+def _selected(scenarios: tuple[Scenario, ...], target: Target) -> Iterator[events.Selected]:
+    grouped: dict[tuple[str, Role], list[str]] = {}
+    for one in scenarios:
+        for requirement_id in one.ids:
+            grouped.setdefault((requirement_id, _role(one, target)), []).append(one.place)
+    requirements = registry().requirements
+    order = list(requirements)
+    for (requirement_id, role), places in sorted(grouped.items(), key=lambda item: order.index(item[0][0])):
+        requirement = requirements[requirement_id]
+        yield events.Selected(
+            id=requirement_id,
+            role=role.value,
+            title=requirement.title,
+            area=requirement.area,
+            chapter=registry().area_of(requirement_id).chapter,
+            basis=requirement.basis.value,
+            weight=requirement.weight,
+            clause=requirement.clause(target.edition or NEWEST),
+            statement=requirement.statement,
+            scenarios=tuple(places),
+        )
+
+
+def header(target: Target, scenarios: tuple[Scenario, ...], options: Options) -> events.Header:
+    """Return the first event of a run."""
+    inputs = tuple(
+        events.Input(one.name, one.kind, len(one.data), hashlib.sha256(one.data).hexdigest())
+        for one in target.sources
+    )
+    return events.Header(
+        event="header",
+        schema="mpwake-events/1",
+        mpwake=__version__,
+        command=options.command,
+        started=now(),
+        seed=options.seed,
+        edition=(target.edition or NEWEST).value,
+        edition_reason=target.edition_reason,
+        target=target.kind,
+        strict=options.strict,
+        subject=events.Subject(target.name, inputs, target.notes),
+        selected=tuple(_selected(scenarios, target)),
+    )
+
+
+def _shown(exhibit: Exhibit) -> events.Shown:
+    marks = tuple((mark.offset, mark.length) for mark in exhibit.marks)
+    return events.Shown(exhibit.name, exhibit.offset, exhibit.data.hex(), marks, exhibit.text)
+
+
+def _seen(finding: Finding, requirement: Requirement) -> events.Seen:
+    exhibits = tuple(map(_shown, finding.exhibits))
+    return events.Seen(finding.ok, finding.weight or requirement.weight, finding.found, finding.expected, exhibits)
+
+
+def outside(requirement: Requirement, edition: Edition) -> Judgement | None:
+    """Return the verdict on a requirement that the edition does not state, or None when it does."""
+    if requirement.applies(edition):
+        return None
+    stated = ", ".join(name for name in requirement.clauses)
+    return Judgement(Verdict.NOT_APPLICABLE, f"stated by {stated}, and this run is held against {edition.value}")
+
+
+def _told(case: Case, requirement: Requirement, broken: str) -> events.Judged:
+    judgement = case.judgements.get(requirement.id)
+    if broken:
+        judgement = Judgement(Verdict.ERROR, broken)
+    elif judgement is None and case.unjudged is not None:
+        judgement = Judgement(case.unjudged.verdict, case.unjudged.reason)
+    elif judgement is None:
+        judgement = Judgement(Verdict.ERROR, "no step of the scenario judged it")
+    seen = tuple(_seen(finding, requirement) for finding in judgement.findings)
+    return events.Judged(requirement.id, judgement.verdict, judgement.reason, seen)
+
+
+def _breakage(case: Case, model: Any) -> str:
+    failed = any(one.verdict is Verdict.FAIL for one in case.judgements.values())
+    if model.hook_failed:
+        return "a hook of the suite broke"
+    for step in model.all_steps:
+        status = step.status.name
+        if status in ("undefined", "error", "pending", "hook_error") or (status == "failed" and not failed):
+            told = (step.error_message or "").strip().splitlines()
+            return f"the step {step.keyword} {step.name!r} is {status}" + (f": {told[-1]}" if told else "")
+    return ""
+
+
+@attrs.define
+class _Run:
+    """One run of behave over the selected scenarios."""
+
+    target: Target
+    scenarios: tuple[Scenario, ...]
+    listener: events.Listener
+    began: float = 0.0
+    done: set[str] = attrs.Factory(set)
+
+    def of(self, model: Any) -> Scenario:
+        place = f"{relative(suite_root() / model.filename)}:{model.line}"
+        return next(one for one in self.scenarios if one.place == place)
+
+    def before(self, context: Any, model: Any) -> None:
+        scenario = self.of(model)
+        role = _role(scenario, self.target)
+        context.case = Case(scenario, role, self.target.tables)
+        self.began = time.monotonic()
+        self.listener(events.Started("started", scenario.place, scenario.name, role.value))
+        requirements = registry().requirements
+        for one in scenario.ids:
+            judgement = outside(requirements[one], self.target.edition or NEWEST)
+            if judgement:
+                context.case.judgements[one] = judgement
+        if len(context.case.judgements) == len(scenario.ids):
+            model.skip("outside the edition")
+
+    def after(self, context: Any, model: Any) -> None:
+        if context.aborted:
+            return
+        case: Case = context.case
+        self.finish(case, model, _breakage(case, model))
+
+    def finish(self, case: Case, model: Any, broken: str) -> None:
+        requirements = registry().requirements
+        steps = tuple(
+            events.Step(f"{step.keyword} {step.name}", step.status.name) for step in (model.all_steps if model else ())
+        )
+        self.done.add(case.scenario.place)
+        self.listener(
+            events.Finished(
+                event="scenario",
+                file=case.scenario.place,
+                name=case.scenario.name,
+                feature=case.scenario.feature,
+                role=case.role.value,
+                judged=tuple(_told(case, requirements[one], broken) for one in case.scenario.ids),
+                steps=steps,
+                duration=round(time.monotonic() - self.began, 6),
+            )
+        )
+
+    def finish_missing(self) -> None:
+        """Tell of every selected scenario that behave has not run: that is a broken harness, not a skip."""
+        for one in self.scenarios:
+            if one.place not in self.done:
+                case = Case(one, _role(one, self.target), self.target.tables)
+                self.finish(case, None, "behave did not run this scenario")
+
+
+@functools.cache
+def _step_modules_loaded() -> list[bool]:
+    return []
+
+
+def _behave(run: _Run) -> None:
+    from behave.configuration import Configuration
+    from behave.runner import Runner
+
+    class _Runner(Runner):  # type: ignore[misc]
+        def load_step_definitions(self, extra_step_paths: Any = None) -> None:
+            if not _step_modules_loaded():
+                super().load_step_definitions(extra_step_paths)
+                _step_modules_loaded().append(True)
+
+    places = [str(suite_root() / one.place) for one in run.scenarios]
+    arguments = ["--format", "null", "--no-summary", "--no-capture", "--no-capture-stderr", "--no-logcapture"]
+    runner = _Runner(Configuration([*arguments, *places], load_config=False))
+    runner.hooks = {"before_scenario": run.before, "after_scenario": run.after, "before_all": lambda context: None}
+    with contextlib.redirect_stdout(sys.stderr):
+        runner.run()
+    if runner.aborted:
+        raise Interrupted
+
+
+def run(target: Target, scenarios: tuple[Scenario, ...], options: Options, *listeners: events.Listener) -> events.Run:
+    """Run scenarios on a target and return the run, complete with its footer.
+
+    Every event goes to every listener as it happens. Raises ``Interrupted`` on Ctrl-C, after telling what was
+    judged and without a footer.
+    """
+    told: list[events.Event] = []
+
+    def tell(event: events.Event) -> None:
+        told.append(event)
+        for listener in listeners:
+            listener(event)
+
+    target = target.settled()
+    tell(header(target, scenarios, options))
+    one = _Run(target, scenarios, tell)
+    try:
+        _behave(one)
+    except KeyboardInterrupt:
+        raise Interrupted from None
+    one.finish_missing()
+    tell(events.close(events.fold(told), now()))
+    return events.fold(told)

@@ -1,0 +1,167 @@
+"""Mutants: implementations that break exactly one requirement, and the matrix that shows which check notices.
+
+A mutant is a platform and a few named changes to its YAML, declared under ``scenarios/mutants``.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from mpwake.checks.core import CHECKS, Judgement, judge
+from mpwake.evidence.tables import Tables
+from mpwake.spec import document
+from mpwake.spec.document import Node, described
+from mpwake.spec.editions import Edition
+from mpwake.spec.errors import did_you_mean
+from mpwake.spec.requirements import Role, registry
+from mpwake.spec.resources import relative, scenarios
+from mpwake.spec.verdicts import Verdict
+from mpwake.suite.engine import outside
+from mpwake.targets.model import load_platform, platform_tables
+
+
+@attrs.frozen
+class Change:
+    """One change: ``set`` a value, ``add`` an item to a list or a key to a mapping, or ``remove`` one."""
+
+    path: tuple[str | int, ...] = described("Keys and positions from the top of the platform to the value")
+    set: Node | None = described("The new value at the path; keys that are missing are made", None)
+    add: Node | None = described("An item for the list at the path", None)
+    remove: bool = described("Take the value at the path away", False)
+
+    def __attrs_post_init__(self) -> None:
+        if sum((self.set is not None, self.add is not None, self.remove)) != 1:
+            raise ValueError("a change has exactly one of the keys set, add, remove")
+        if not self.path:
+            raise ValueError("the path is empty")
+
+
+@attrs.frozen
+class Mutant:
+    """An implementation that breaks one requirement."""
+
+    id: str = described("Permanent name")
+    title: str = described("What is wrong with it, in one line")
+    breaks: str = described("Id of the requirement that it breaks")
+    base: str = described("Platform that it is made from")
+    changes: tuple[Change, ...] = described("The named changes")
+    role: Role = described("Role in which it is judged", Role.TABLES)
+    seen: str = described("Where this was seen in the world", "")
+    edition: Literal["acpi-6.4", "acpi-6.5", "acpi-6.6"] | None = described(
+        "Edition that it is held against, when not the base's", None
+    )
+    unkillable: str = described("Why no check can notice it, for one that is equivalent", "")
+
+
+@attrs.frozen
+class MutantFile:
+    """One file of mutants."""
+
+    mutants: tuple[Mutant, ...] = described("The mutants")
+
+
+@attrs.frozen
+class Outcome:
+    """What the checks say of one mutant: requirement id to judgement."""
+
+    mutant: Mutant
+    judgements: dict[str, Judgement]
+
+    @property
+    def killed(self) -> bool:
+        """Whether the check of the requirement that it breaks fails."""
+        return self.judgements[self.mutant.breaks].verdict is Verdict.FAIL
+
+    @property
+    def also(self) -> tuple[str, ...]:
+        """The other requirements whose checks fail."""
+        return tuple(
+            one
+            for one, judgement in self.judgements.items()
+            if judgement.verdict is Verdict.FAIL and one != self.mutant.breaks
+        )
+
+
+@functools.cache
+def mutants() -> tuple[tuple[Mutant, Node], ...]:
+    """Return every mutant with its YAML, in the order of the requirements that they break."""
+    found: list[tuple[Mutant, Node]] = []
+    known = registry().requirements
+    for path in sorted(scenarios("mutants").glob("*.yaml")):
+        found += _read(path)
+    seen: dict[str, Node] = {}
+    for mutant, node in found:
+        if mutant.id in seen:
+            raise node.error(f"the mutant {mutant.id!r} is declared twice", f"first at {seen[mutant.id].where}")
+        if mutant.breaks not in known:
+            raise node.value["breaks"].error(f"no requirement {mutant.breaks!r}", did_you_mean(mutant.breaks, known))
+        seen[mutant.id] = node
+    order = list(known)
+    return tuple(sorted(found, key=lambda item: order.index(item[0].breaks)))
+
+
+def _read(path: Path) -> list[tuple[Mutant, Node]]:
+    node = document.load(path, relative(path))
+    file = document.decode(node, MutantFile)
+    return list(zip(file.mutants, node.value["mutants"].value, strict=True))
+
+
+def _step(node: Node, key: str | int, at: Node) -> Node:
+    value = node.value
+    if isinstance(value, list) and isinstance(key, int) and 0 <= key < len(value):
+        return value[key]  # type: ignore[no-any-return]
+    if isinstance(value, dict) and str(key) in value:
+        return value[str(key)]  # type: ignore[no-any-return]
+    known = list(value) if isinstance(value, dict) else [f"0 to {len(value) - 1}"] if isinstance(value, list) else []
+    raise at.error(f"the base has nothing at {key!r}", did_you_mean(str(key), known))
+
+
+def _change(root: Node, change: Change, at: Node) -> None:
+    node = root
+    for key in change.path[:-1]:
+        node = _step(node, key, at)
+    last = change.path[-1]
+    if change.add is not None:
+        target = _step(node, last, at)
+        if not isinstance(target.value, list):
+            raise at.error(f"the base has no list at {last!r}")
+        target.value.append(change.add)
+    elif change.remove:
+        _step(node, last, at)
+        node.value.pop(last if isinstance(node.value, list) else str(last))
+    elif isinstance(node.value, dict):
+        node.value[str(last)] = change.set
+        node.keys.setdefault(str(last), at)
+    else:
+        _step(node, last, at)
+        node.value[last] = change.set
+
+
+def mutated(mutant: Mutant, node: Node) -> Tables:
+    """Return the evidence of a mutant. Raises ``InputError`` at a change that does not fit its base."""
+    base = load_platform(mutant.base)
+    for change, at in zip(mutant.changes, node.value["changes"].value, strict=True):
+        _change(base, change, at)
+    platform, tables = platform_tables(base)
+    return attrs.evolve(tables, edition=Edition(mutant.edition or platform.edition))
+
+
+def judge_all(tables: Tables, role: Role) -> dict[str, Judgement]:
+    """Ask every check of a role, the edition's rules honoured."""
+    known = registry().requirements
+    return {
+        one.id: outside(known[one.id], tables.edition) or judge(one, tables)
+        for one in sorted(CHECKS.values(), key=lambda check: list(known).index(check.id))
+        if one.role is role
+    }
+
+
+def matrix(role: Role) -> tuple[Outcome, ...]:
+    """Judge every mutant of a role."""
+    return tuple(
+        Outcome(mutant, judge_all(mutated(mutant, node), role)) for mutant, node in mutants() if mutant.role is role
+    )

@@ -1,0 +1,62 @@
+"""Which scenarios a run takes: by requirement id, area, role, feature file, file:line, or tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mpwake.spec.errors import InputError, did_you_mean
+from mpwake.spec.requirements import ORDER, Role, registry
+from mpwake.suite.catalogue import Scenario, scenarios
+from mpwake.suite.errors import NothingSelected
+
+
+def _by_place(word: str, known: tuple[Scenario, ...]) -> list[Scenario] | None:
+    path, _, line = word.rpartition(":")
+    if not line.isdigit():
+        path, line = word, ""
+    if not path.endswith(".feature"):
+        return None
+    wanted = path.removeprefix("./")
+    inside = [one for one in known if one.file == wanted or one.file.endswith("/" + wanted) or wanted.endswith("/" + one.file)]
+    if not inside:
+        raise InputError(f"no feature file {path!r}", hint=did_you_mean(path, {one.file for one in known}))
+    if not line:
+        return inside
+    number = int(line)
+    before = [one for one in inside if one.line <= number]
+    if not before:
+        places = ", ".join(str(one.line) for one in inside)
+        raise InputError(f"no scenario at {word}", hint=f"scenarios begin at lines {places}")
+    return [max(before, key=lambda one: one.line)]
+
+
+def _by_word(word: str, known: tuple[Scenario, ...]) -> list[Scenario]:
+    placed = _by_place(word, known)
+    if placed is not None:
+        return placed
+    tag = word.removeprefix("@")
+    found = [one for one in known if tag in one.tags or tag in (i.split("-")[0] for i in one.ids)]
+    if found:
+        return found
+    requirements = registry().requirements
+    if tag in requirements or tag in ORDER:
+        raise NothingSelected(f"no scenario judges {tag} yet", hint="`mpwake coverage` shows what is there")
+    tags = {tag for one in known for tag in one.tags}
+    raise InputError(f"nothing is called {word!r}", hint=did_you_mean(tag, {*requirements, *ORDER, *tags}))
+
+
+def select(words: Iterable[str], roles: frozenset[Role]) -> tuple[Scenario, ...]:
+    """Return the scenarios that any of ``words`` names, or all, as far as they belong to ``roles``.
+
+    Raises ``InputError`` for a word that names nothing, ``NothingSelected`` when nothing is left.
+    """
+    known = scenarios()
+    words = tuple(words)
+    chosen = {one.place for word in words for one in _by_word(word, known)}
+    found = tuple(
+        one for one in known if (not words or one.place in chosen) and roles.intersection(one.roles)
+    )
+    if not found:
+        names = ", ".join(sorted(role.value for role in roles))
+        raise NothingSelected(f"nothing selected: no scenario of role {names} is among {', '.join(words) or 'all'}")
+    return found

@@ -1,0 +1,52 @@
+"""Adapters: each drives one kind of implementation and hands back evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mpwake.spec import document
+from mpwake.spec.editions import Edition
+from mpwake.spec.errors import InputError, did_you_mean
+from mpwake.targets.base import Target, TargetDocument
+from mpwake.targets.model import open_model
+from mpwake.targets.tables import open_tables
+
+KINDS = ("model", "tables")
+
+
+def open_target(spec: str, extra: tuple[str, ...] = ()) -> Target:
+    """Open what ``KIND:LOCATION`` or the path of a target YAML names.
+
+    ``extra`` are further pieces of evidence, ``[KIND:]LOCATION`` each. Raises ``InputError`` for whatever
+    cannot be opened or is not what it should be.
+    """
+    kind, colon, location = spec.partition(":")
+    if kind in KINDS:
+        return _open(kind, location, extra, Path())
+    if spec.endswith((".yaml", ".yml")):
+        return _open_document(Path(spec), extra)
+    if colon and "/" not in kind:
+        raise InputError(f"no target of kind {kind!r}", hint=did_you_mean(kind, KINDS))
+    raise InputError(
+        f"{spec!r} is not a target",
+        hint=f"write KIND:LOCATION with a kind of {', '.join(KINDS)} (for example tables:{spec}), or a target .yaml",
+    )
+
+
+def _open(kind: str, location: str, extra: tuple[str, ...], base: Path) -> Target:
+    if kind == "model":
+        if extra:
+            raise InputError("a platform of the model takes no further evidence", hint="declare it in the platform")
+        return open_model(location or "reference")
+    if not location:
+        raise InputError("tables: names no place", hint="for example tables:/sys/firmware/acpi/tables")
+    return open_tables(location, extra, base)
+
+
+def _open_document(path: Path, extra: tuple[str, ...]) -> Target:
+    node = document.load(path)
+    declared = document.decode(node, TargetDocument)
+    if declared.kind not in KINDS:
+        raise node.value["kind"].error(f"no target of kind {declared.kind!r}", did_you_mean(declared.kind, KINDS))
+    target = _open(declared.kind, declared.location, (*declared.evidence, *extra), path.parent)
+    return target if declared.edition is None else target.held_to(Edition(declared.edition), f"{path} says so")
