@@ -181,8 +181,8 @@ def single(verdict: Verdict, reason: str = "") -> Run:
 def every_verdict() -> Run:
     """Return a run with each verdict, in three roles and all weights."""
     others = (
-        (selected("RCV-02", "The AP acknowledges with a Noop", "receiver"), Verdict.ERROR, "the emulator stopped: halt"),
-        (selected("SND-04", "The vector is written before the command", "sender"), Verdict.INCONCLUSIVE, "no store seen"),
+        (selected("RCV-02", "The AP acknowledges with a Noop", "receiver"), Verdict.ERROR, "the emulator stopped"),
+        (selected("SND-04", "The vector is written first", "sender"), Verdict.INCONCLUSIVE, "no store seen"),
         (selected("MADT-02", "A version 0 structure is 16 bytes long"), Verdict.NOT_APPLICABLE, "not in acpi-6.6"),
         (selected("MADT-16", "No _MAT returns a type 0x10"), Verdict.NOT_TESTABLE, "the target has no AML"),
         (selected("TDX-01", "The mailbox is private memory"), Verdict.NOT_TESTABLE, "the target has no AML"),
@@ -209,6 +209,6 @@ def worded(text: str, verdict: Verdict = Verdict.FAIL, complete: bool = True) ->
     exhibits = [Shown(text, 0, MADT.hex(), ((0, 1),), ""), Shown(text, 0, "", (), text)]
     finished = judge(one, verdict, text, [seen(False, text, text, exhibits=exhibits)], text or "a scenario")
     finished = attrs.evolve(finished, feature=text, steps=(Step(text, "failed"),))
-    begun = header([one], name=text)
     subject = Subject(text, (Input(text, text, 4, "0" * 64),), (text,))
-    return folded(attrs.evolve(begun, subject=subject, command=("run", text), edition_reason=text), [finished], complete)
+    begun = attrs.evolve(header([one]), subject=subject, command=("run", text), edition_reason=text)
+    return folded(begun, [finished], complete)

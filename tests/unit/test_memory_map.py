@@ -468,5 +468,5 @@ def test_a_map_in_yaml_may_end_with_the_address_space() -> None:
 
 
 def test_the_document_has_a_schema() -> None:
-    found = document.schema(m.MemoryMapDocument, "memory map")
+    found = document.schema("memory map", m.MemoryMapDocument)
     assert set(found["$defs"]) == {"MemoryMapDocument", "MemoryRange", "UefiDescriptor"}

@@ -128,7 +128,8 @@ def check(id: str, *, given: tuple[Condition, ...], when: Condition, then: str) 
 def find(id: str, role: Role) -> Check:
     """Return the check of a requirement in a role; raises ``InputError`` when there is none."""
     if (id, role) not in CHECKS:
-        raise InputError(f"no check for {id} in the role {role.value}", hint=did_you_mean(id, [one for one, _ in CHECKS]))
+        known = [one for one, _ in CHECKS]
+        raise InputError(f"no check for {id} in the role {role.value}", hint=did_you_mean(id, known))
     return CHECKS[id, role]
 
 
@@ -142,8 +143,7 @@ def judge(one: Check, evidence: Tables) -> Judgement:
     try:
         for condition in (*one.given, one.when):
             condition.require(evidence)
-        for finding in one.judge(evidence):
-            findings.append(finding)
+        findings.extend(one.judge(evidence))
     except Unjudged as reason:
         unjudged = reason
     bad = next((finding for finding in findings if not finding.ok), None)

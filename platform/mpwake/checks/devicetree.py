@@ -15,8 +15,26 @@ from mpwake.spec.requirements import Weight
 
 # reserved-memory.yaml of dt-schema, and what dt-schema allows in every node (its fixups).
 _ALLOWED = frozenset(
-    "compatible reg size alignment alloc-ranges iommu-addresses no-map reusable phandle linux,phandle status "
-    "secure-status pinctrl-names bootph-all bootph-pre-ram bootph-pre-sram bootph-some-ram bootph-verify".split()
+    (
+        "compatible",
+        "reg",
+        "size",
+        "alignment",
+        "alloc-ranges",
+        "iommu-addresses",
+        "no-map",
+        "reusable",
+        "status",
+        "phandle",
+        "linux,phandle",
+        "secure-status",
+        "pinctrl-names",
+        "bootph-all",
+        "bootph-pre-ram",
+        "bootph-pre-sram",
+        "bootph-some-ram",
+        "bootph-verify",
+    )
 )
 _ALLOWED_PATTERN = re.compile(r"pinctrl-[0-9]+")
 _ANNOUNCES_RESET = re.compile(r"version|reset", re.IGNORECASE)
@@ -82,9 +100,7 @@ def under_reserved_memory(tables: Tables) -> Iterator[Finding]:
         yield Finding(good, f"the node is {node.path}", "a child of /reserved-memory", _shown(fdt, node))
 
 
-@check(
-    "DT-04", given=(c.a_mailbox_node,), when=c.read_fdt, then="its reg holds one address and one size"
-)
+@check("DT-04", given=(c.a_mailbox_node,), when=c.read_fdt, then="its reg holds one address and one size")
 def one_tuple(tables: Tables) -> Iterator[Finding]:
     """Judge the length of reg by the cells of the parent."""
     for fdt, node in _each(tables):

@@ -48,17 +48,13 @@ def type_is_0x10(tables: Tables) -> Iterator[Finding]:
         c.wakeups(tables)
 
 
-@check(
-    "MADT-02", given=(c.version_0,), when=c.walk_madt, then="the Length of the version 0 structure is 16"
-)
+@check("MADT-02", given=(c.version_0,), when=c.walk_madt, then="the Length of the version 0 structure is 16")
 def version_0_length(tables: Tables) -> Iterator[Finding]:
     """Judge Length where MailBoxVersion is 0."""
     yield from _length(tables, 0)
 
 
-@check(
-    "MADT-03", given=(c.version_1,), when=c.walk_madt, then="the Length of the version 1 structure is 24"
-)
+@check("MADT-03", given=(c.version_1,), when=c.walk_madt, then="the Length of the version 1 structure is 24")
 def version_1_length(tables: Tables) -> Iterator[Finding]:
     """Judge Length where MailBoxVersion is 1."""
     yield from _length(tables, 1)
@@ -131,9 +127,7 @@ def _truncation(tables: Tables) -> Iterator[Finding]:
                 yield Finding(False, found, f"MailBoxAddress {place[0]:#x}", _at(tables, one.entry, 8, 8))
 
 
-@check(
-    "MADT-07", given=(c.an_address,), when=c.walk_madt, then="MailBoxAddress is a multiple of 4096"
-)
+@check("MADT-07", given=(c.an_address,), when=c.walk_madt, then="MailBoxAddress is a multiple of 4096")
 def address_is_aligned(tables: Tables) -> Iterator[Finding]:
     """Judge the low twelve bits."""
     for one, address in c.addressed(tables):
@@ -248,7 +242,8 @@ def chain_is_sound(tables: Tables) -> Iterator[Finding]:
     if madt.cut and (broken is None or broken.expected != codec.MINIMUM):
         raise inconclusive(f"the input ends at byte {len(madt.data):#x}, before the header's Length does")
     if broken:
-        yield Finding(False, f"byte {broken.offset:#x}: {broken.found}", broken.expected, (madt.exhibit(broken.offset),))
+        found = f"byte {broken.offset:#x}: {broken.found}"
+        yield Finding(False, found, broken.expected, (madt.exhibit(broken.offset),))
     else:
         found = f"{len(madt.entries)} entries end at byte {madt.end:#x}"
         last = madt.entries[-1] if madt.entries else None

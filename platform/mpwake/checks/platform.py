@@ -1,4 +1,4 @@
-"""What spans several sources: the choice of enumeration (SEL), the page itself (MEM), the trampoline (TRM), OpenHCL (HVL)."""
+"""What spans several sources: the choice of enumeration (SEL), the page (MEM), the trampoline (TRM), OpenHCL (HVL)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def same_page(tables: Tables) -> Iterator[Finding]:
     fdt, madt = c.fdt_of(tables), c.madt_of(tables)
     node, entry = c.nodes(tables)[0], c.wakeups(tables)[0].entry
     reg = node.prop("reg")
-    at = (madt.exhibit(entry.offset + 8, 8), fdt.exhibit(reg.offset if reg else node.offset, len(reg.value) if reg else 4))
+    shown = fdt.exhibit(reg.offset, len(reg.value)) if reg else fdt.exhibit(node.offset, 4)
+    at = (madt.exhibit(entry.offset + 8, 8), shown)
     yield Finding(len(set(places.values())) == 1, found, "one address", at)
 
 

@@ -41,11 +41,11 @@ SUMMARIES = {
 class LazyGroup(click.Group):
     """Imports the module of a command when that command is used, so that help answers at once."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the commands in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command, or return None for a name that is none."""
         if cmd_name not in COMMANDS:
             return None
@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
             raise InputError(f"no command {args[0]!r}", hint=did_you_mean(args[0], COMMANDS))
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(SUMMARIES.items()))

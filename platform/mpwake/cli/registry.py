@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mpwake.spec.requirements import Requirement, Role, registry
+from mpwake.spec.requirements import Requirement, Role, registry, requirement
 from mpwake.suite import catalogue
 
 FORM = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -103,7 +103,7 @@ def list_command(what: str, role: str | None, form: str) -> None:
 def explanation(one: Requirement) -> Row:
     """Return all that is known of a requirement: its fields, and what serves it, derived."""
     from mpwake.checks.core import CHECKS
-    from mpwake.suite.mutants import mutants
+    from mpwake.suite.mutants import declared
 
     return {
         "id": one.id,
@@ -120,9 +120,9 @@ def explanation(one: Requirement) -> Row:
         "observed": one.observed,
         "mistakes": one.mistakes,
         "sources": list(one.sources),
-        "checks": [f"{check.judge.__module__}.{check.judge.__name__}" for check in CHECKS.values() if check.id == one.id],
+        "checks": [f"{own.judge.__module__}.{own.judge.__name__}" for own in CHECKS.values() if own.id == one.id],
         "scenarios": [f"{found.place} {found.name}" for found in catalogue.of_requirement(one.id)],
-        "mutants": [f"{mutant.id}: {mutant.title}" for mutant, _ in mutants() if mutant.breaks == one.id],
+        "mutants": [f"{mutant.id}: {mutant.title}" for mutant, _ in declared() if mutant.breaks == one.id],
     }
 
 
@@ -167,7 +167,7 @@ def render(facts: Row) -> str:
 @FORM
 def explain_command(requirement_id: str, form: str) -> None:
     """Tell all about one requirement."""
-    facts = explanation(registry()[requirement_id])
+    facts = explanation(requirement(requirement_id))
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if form == "json" else render(facts))
 
 

@@ -13,6 +13,7 @@ import attrs
 
 from mpwake.evidence.acpi import HEADER, AcpiTable
 
+MAX_FOUND = 4096
 BUFFER_OP = 0x11
 
 # A NameOp, or a MethodOp and its PkgLength, and a path that ends in _MAT. The path is the segment alone or behind
@@ -52,12 +53,12 @@ def find_mat(table: AcpiTable) -> tuple[MatObject, ...]:
     """Return the definitions of ``_MAT`` in a DSDT or SSDT, in order.
 
     Takes any bytes: what only looks like a definition is returned too, with ``complete`` False unless a constant
-    buffer follows. The search goes on behind each definition, so its time grows with the table's size.
+    buffer follows. The search goes on behind each definition and ends after ``MAX_FOUND``, so it is bounded.
     """
     data = table.body
     found: list[MatObject] = []
     at = HEADER.size
-    while match := _DEFINITION.search(data, at):
+    while len(found) < MAX_FOUND and (match := _DEFINITION.search(data, at)):
         one, at = _definition(data, match)
         if one:
             found.append(one)
@@ -88,13 +89,15 @@ def _method(data: bytes, offset: int, at: int, end: int) -> MatObject:
     # PkgLength stays in the body and its bytes do not outnumber its BufferSize.
     buffers: list[tuple[int, bytes]] = []
     at = data.find(BUFFER_OP, at, end)
-    while at >= 0:
+    candidates = 0
+    while at >= 0 and candidates < MAX_FOUND:
+        candidates += 1
         found = _buffer(data, at, end)
         real = found is not None and found.end - found.start <= found.size
         if found and real:
             buffers.append((found.start, data[found.start : found.end]))
         at = data.find(BUFFER_OP, found.end if found and real else at + 1, end)
-    return MatObject(offset, "method", tuple(buffers), bool(buffers))
+    return MatObject(offset, "method", tuple(buffers), bool(buffers) and at < 0)
 
 
 def _buffer(data: bytes, at: int, limit: int) -> _Buffer | None:

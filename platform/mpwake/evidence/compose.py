@@ -103,9 +103,7 @@ class MadtEntry:
             return madt.encode_x2apic(self.x2apic.uid, self.x2apic.apic_id, self.x2apic.flags, self.x2apic.length)
         if self.wakeup:
             one = self.wakeup
-            return madt.encode_wakeup(
-                one.version, one.address, one.reset_vector, one.reserved, one.length, one.type
-            )
+            return madt.encode_wakeup(one.version, one.address, one.reset_vector, one.reserved, one.length, one.type)
         return hex_bytes(self.raw or "")
 
 

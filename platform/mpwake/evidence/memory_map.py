@@ -1,7 +1,7 @@
 """Memory maps: what firmware says that each range of physical memory is for.
 
 Read from what Linux prints at boot, from /sys/firmware/memmap, and from YAML. Types are those of the INT 15h,
-E820h interface (ACPI 6.6 Table 15.6) and of UEFI (2.10 section 7.2.1, EFI_MEMORY_TYPE).
+E820h interface (ACPI 6.4 Table 15.1) and of UEFI (2.10 section 7.2.1, EFI_MEMORY_TYPE).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHOWN_AROUND, SHOWN_AT_MOST = 2, 48
 
 
 class MemoryType(enum.Enum):
-    """What a range is for: the address range types 1 to 5 and 7 of ACPI 6.6 Table 15.6, and all others."""
+    """What a range is for: the address range types 1 to 5 and 7 of ACPI 6.4 Table 15.1, and all others."""
 
     USABLE = "usable"
     RESERVED = "reserved"
@@ -78,7 +78,7 @@ _NUMBERS = {
 }
 _NUMBERED = re.compile(r"(?:persistent (?:ram )?\(type ([0-9]{1,10})\)|type ([0-9]{1,10}))")
 
-# EFI_MEMORY_TYPE in the order of its numbers, 0 to 15. Types not named here are reserved.
+# EFI_MEMORY_TYPE in the order of its numbers, 0 to 15.
 UEFI_TYPES = (
     "EfiReservedMemoryType",
     "EfiLoaderCode",
@@ -97,6 +97,8 @@ UEFI_TYPES = (
     "EfiPersistentMemory",
     "EfiUnacceptedMemoryType",
 )
+# What do_add_efi_memmap (Linux arch/x86/platform/efi/efi.c) makes of them, as ACPI 6.4 Table 15.6 has it; whatever is
+# not named here is reserved. Linux's EFI stub takes unaccepted memory for usable, after it has accepted it.
 _UEFI = {
     "EfiLoaderCode": MemoryType.USABLE,
     "EfiLoaderData": MemoryType.USABLE,
@@ -424,8 +426,8 @@ def memory_map_of(ranges: tuple[MemoryRange, ...], source: str) -> MemoryMap:
 def parse_uefi_yaml(node: document.Node) -> MemoryMap:
     """Read ``{uefi_memory_map: [{type, start, pages}, ...]}`` or ``{memory_map: [{start, end, type}, ...]}``.
 
-    A UEFI type becomes the type that Linux gives it in its E820 map (arch/x86/platform/efi/efi.c); one that is
-    not known is reserved. Raises ``InputError`` with ``file:line:column``.
+    A UEFI type becomes the type that Linux gives it in its E820 map (do_add_efi_memmap); one that is not known
+    is reserved. Raises ``InputError`` with ``file:line:column``.
     """
     given = document.decode(node, MemoryMapDocument)
     name = "memory_map" if given.uefi_memory_map is None else "uefi_memory_map"

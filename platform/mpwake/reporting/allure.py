@@ -10,8 +10,9 @@ import datetime
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import attrs
 from allure_commons.logger import AllureFileLogger
@@ -26,6 +27,7 @@ from mpwake.spec.verdicts import TABLE, Verdict
 from mpwake.suite.events import Finished, Judged, Result, Run, Step
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "mpwake.invalid")
+OURS = ".mpwake"
 WIDTH = 100
 SEVERITY = {
     Weight.CONFORMANCE: Severity.CRITICAL,
@@ -47,6 +49,19 @@ CATEGORIES = [
     {"name": "Inconclusive", "matchedStatuses": [Status.UNKNOWN]},
 ]
 STEP_STATUS = {"passed": Status.PASSED, "failed": Status.FAILED, "skipped": Status.SKIPPED}
+
+
+class _Logger(Protocol):
+    """What is called of allure-python-commons, which has no annotations."""
+
+    def report_result(self, result: TestResult) -> None:
+        """Write one result."""
+
+    def report_attached_data(self, body: str, file_name: str) -> None:
+        """Write one attachment."""
+
+
+_LOGGER: Callable[[str], _Logger] = AllureFileLogger
 
 
 @attrs.frozen
@@ -88,7 +103,7 @@ def write_results(run: Run, folder: Path) -> None:
 def _refuse_foreign(folder: Path) -> None:
     hint = "name a folder that is new, empty or of an earlier run"
     if folder.is_dir():
-        if any(folder.iterdir()) and not (folder / "categories.json").is_file():
+        if any(folder.iterdir()) and not (folder / OURS).is_file():
             raise InputError("holds something other than Allure results of mpwake", str(folder), hint)
     elif folder.exists():
         raise InputError("is not a folder", str(folder), hint)
@@ -103,7 +118,7 @@ def _replace(folder: Path, fresh: Path) -> None:
 
 
 def _write_all(run: Run, folder: Path) -> None:
-    logger = AllureFileLogger(str(folder))
+    logger = _LOGGER(str(folder))
     begin = _begin(run)
     for case in _cases(run):
         _write_case(logger, run, case, begin)
@@ -111,6 +126,7 @@ def _write_all(run: Run, folder: Path) -> None:
         logger.report_result(_incomplete(run))
     _name_by_uuid(folder)
     write(folder / "environment.properties", _environment(run))
+    write(folder / OURS, "")
     write(folder / "categories.json", json.dumps(CATEGORIES, indent=2) + "\n")
 
 
@@ -162,7 +178,7 @@ def _uuid(run: Run, key: str) -> str:
     return str(uuid.uuid5(NAMESPACE, visible("\n".join([header.subject.name, header.started, str(header.seed), key]))))
 
 
-def _write_case(logger: AllureFileLogger, run: Run, case: _Case, begin: dict[Finished, int]) -> None:
+def _write_case(logger: _Logger, run: Run, case: _Case, begin: dict[Finished, int]) -> None:
     identity = _uuid(run, case.key)
     start = begin[case.scenario] if case.scenario else _epoch(run.header.started)
     seconds = case.scenario.duration if case.scenario else 0.0
@@ -230,7 +246,7 @@ def _step(step: Step) -> TestStepResult:
     return TestStepResult(name=one_line(step.text), status=STEP_STATUS.get(step.status, Status.BROKEN))
 
 
-def _attach(logger: AllureFileLogger, identity: str, case: _Case) -> list[Attachment]:
+def _attach(logger: _Logger, identity: str, case: _Case) -> list[Attachment]:
     if not case.judged.seen:
         return []
     source = f"{identity}-attachment.{AttachmentType.TEXT.extension}"

@@ -1,4 +1,4 @@
-"""Allure's own HTML from Allure results: Allure 3 from npm, pinned, installed into a cache, and kept off the network."""
+"""Allure's own HTML from Allure results: Allure 3 from npm, pinned, installed into a cache, kept off the network."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from mpwake.spec.errors import InputError
 from mpwake.spec.resources import suite_root
 
 NODE = 20
-INSTALL_SECONDS = 600
-RENDER_SECONDS = 600
+SECONDS = 600
 LAST_LINES = 8
 NEEDED = f"install Node.js {NODE} or newer with npm (Debian: apt install nodejs npm), or use the html report instead"
 POLICY = "default-src data: blob: 'unsafe-inline' 'unsafe-eval'; form-action 'none'"
@@ -41,17 +40,17 @@ def render(results: Path, out: Path, cache: Path) -> Path:
     """
     if not any(results.glob("*-result.json")):
         raise InputError("holds no Allure results", str(results), "a folder with files named *-result.json")
-    command = _command(cache)
+    program = command(cache)
     with tempfile.TemporaryDirectory(prefix="mpwake-allure-") as scratch:
-        page = _rendered(command, results.resolve(), Path(scratch))
+        page = _rendered(program, results.resolve(), Path(scratch))
     write(out / "index.html", offline(page))
     return out / "index.html"
 
 
-def _rendered(command: Sequence[str], results: Path, scratch: Path) -> str:
+def _rendered(program: Sequence[str], results: Path, scratch: Path) -> str:
     config = suite_root() / "reports/allure/allurerc.mjs"
     grouped = ["--group-by", "epic,feature,story", "--single-file"]
-    _run([*command, "awesome", "--config", str(config), *grouped, "--output", str(scratch), "."], results)
+    _run([*program, "awesome", "--config", str(config), *grouped, "--output", str(scratch), "."], results)
     try:
         return (scratch / "index.html").read_text(encoding="utf-8")
     except OSError as error:
@@ -75,8 +74,11 @@ def _pin() -> str:
     return f"allure@{package['dependencies']['allure']}"
 
 
-def _command(cache: Path) -> list[str]:
-    """Return the command that runs the pinned Allure, installed if it is not."""
+def command(cache: Path) -> list[str]:
+    """Return the command that runs the pinned Allure, which is installed into ``cache`` if it is not there.
+
+    Raises ``InputError`` when node or npm is missing or old, or when it cannot be installed.
+    """
     node = _tool("node")
     _check_node(node)
     home = cache.resolve() / _pin().replace("@", "-")
@@ -124,22 +126,22 @@ def _environment() -> Mapping[str, str]:
     return {**os.environ, "NO_COLOR": "1", "ALLURE_NO_ANALYTICS": "true", "npm_config_update_notifier": "false"}
 
 
-def _run(command: Sequence[str], folder: Path | None) -> str:
-    name = " ".join(Path(part).name if at < 2 else part for at, part in enumerate(command[:3]))
+def _run(words: Sequence[str], folder: Path | None) -> str:
+    name = " ".join(Path(part).name if at < 2 else part for at, part in enumerate(words[:3]))
     try:
-        done = subprocess.run(
-            command,
+        done = subprocess.run(  # noqa: S603 - node and npm, with arguments of our own
+            words,
             cwd=folder,
             env=_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=max(INSTALL_SECONDS, RENDER_SECONDS),
+            timeout=SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise InputError(f"{name}: no end after {error.timeout:.0f} seconds") from None
+        raise InputError(f"{name}: not finished after {error.timeout:.0f} seconds") from None
     except OSError as error:
         raise InputError(f"{name}: {error.strerror}") from None
     if done.returncode:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Self, TextIO
 from mpwake.reporting.evidence_text import (
     FINDING,
     OUTCOMES,
-    ids,
     one_line,
     seen_lines,
     sentence,

@@ -31,6 +31,7 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufdd0-\ufdef\ufeff"
     "\ufff9-\ufffb\ufffe\uffff]"
 )
+_UNNAMED = (Verdict.PASS.value, Verdict.NOT_APPLICABLE.value, Verdict.NOT_TESTABLE.value)
 _LAYOUTS = ((16, True), (16, False), (8, True), (8, False))
 
 
@@ -230,12 +231,16 @@ def _count(results: list[Result], singular: str, plural: str, named: bool = True
 
 
 def _besides(found: dict[str, list[Result]], keys: Iterable[str]) -> str:
-    words = {FINDING: ("other finding", "other findings"), "inconclusive": ("stays open", "stay open")}
+    words = {
+        FINDING: ("other finding", "other findings"),
+        "inconclusive": ("stays open", "stay open"),
+        "pass": ("passes", "pass"),
+    }
     parts = []
     for key in keys:
         if found[key]:
             singular, plural = words.get(key, (OUTCOMES[key], OUTCOMES[key]))
-            parts.append(_count(found[key], singular, plural, named=key not in ("not-applicable", "not-testable")))
+            parts.append(_count(found[key], singular, plural, named=key not in _UNNAMED))
     return ", ".join(parts)
 
 
@@ -255,11 +260,7 @@ def _failing(run: Run, found: dict[str, list[Result]]) -> tuple[str, str]:
 
 def _open(run: Run, found: dict[str, list[Result]]) -> tuple[str, str]:
     counted = [result for result in found["inconclusive"] if run.counts_against(result)]
-    if counted:
-        return "inconclusive", _count(counted, "requirement stays open", "requirements stay open")
-    return "inconclusive", "nothing that counts was judged" + (
-        "; " + _besides(found, (FINDING,)) if found[FINDING] else ""
-    )
+    return "inconclusive", _count(counted, "requirement stays open", "requirements stay open")
 
 
 def _broken(_run: Run, found: dict[str, list[Result]]) -> tuple[str, str]:
@@ -269,8 +270,10 @@ def _broken(_run: Run, found: dict[str, list[Result]]) -> tuple[str, str]:
 
 
 def _nothing(_run: Run, found: dict[str, list[Result]]) -> tuple[str, str]:
-    why = _besides(found, ("not-applicable", "not-testable"))
-    return "nothing could be judged", why or "nothing was selected"
+    uncounted = [key for key in (Verdict.PASS.value, FINDING, "inconclusive", "waived") if found[key]]
+    text = _besides(found, (*uncounted, "not-applicable", "not-testable"))
+    head = "nothing that counts could be judged" if uncounted else "nothing could be judged"
+    return head, text or "nothing was selected"
 
 
 def _conforming(run: Run, found: dict[str, list[Result]]) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 from pathlib import Path
 
@@ -22,7 +21,7 @@ def write(path: Path, content: str | bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             beside.write_bytes(data)
-            os.replace(beside, path)
+            beside.replace(path)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 beside.unlink()

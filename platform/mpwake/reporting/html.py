@@ -6,6 +6,7 @@ The page forbids itself everything but its own style and script, which its polic
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import itertools
 import re
@@ -32,7 +33,7 @@ from mpwake.spec.verdicts import TABLE, Verdict
 from mpwake.suite.events import INCOMPLETE, Finished, Judged, Result, Run, Shown
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
 
 TEMPLATE = "report.html.j2"
 MEANING = {
@@ -64,19 +65,25 @@ class Facet:
 
 def text(run: Run) -> str:
     """Return the whole page."""
-    environment = _environment()
-    source = (suite_root() / "reports/templates" / TEMPLATE).read_text(encoding="utf-8")
+    template, allowed = _template()
     head, detail = headline(run)
-    return environment.from_string(source).render(
+    return template.render(
         run=run,
         header=run.header,
-        policy=policy(source),
+        policy=allowed,
         headline=head,
         detail=detail,
         found=sorted_out(run),
         areas=list(dict.fromkeys(result.selected.area for result in run.results)),
         facets=facets(run),
     )
+
+
+@functools.cache
+def _template() -> tuple[Template, str]:
+    """Return the compiled template and the policy of its pages."""
+    source = (suite_root() / "reports/templates" / TEMPLATE).read_text(encoding="utf-8")
+    return _environment().from_string(source), policy(source)
 
 
 def _environment() -> Environment:

@@ -7,6 +7,7 @@ A document is decoded into frozen attrs classes, whose fields are also its publi
 from __future__ import annotations
 
 import enum
+import functools
 import re
 import types
 import typing
@@ -34,7 +35,7 @@ _NAMES: dict[type, str] = {
     float: "a number",
     bool: "true or false",
 }
-_WORDS: dict[str, None | bool] = {"": None, "~": None, "null": None, "true": True, "false": False}
+_WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -63,7 +64,7 @@ class Node:
             return [item.plain() for item in self.value]
         if isinstance(self.value, dict):
             return {name: item.plain() for name, item in self.value.items()}
-        return typing.cast(Plain, self.value)
+        return typing.cast("Plain", self.value)
 
 
 def parse(text: str | bytes, file: str) -> Node:
@@ -102,9 +103,7 @@ def _scalar(event: Any, file: str) -> Any:
         return _WORDS[text.lower()]
     if _INT.fullmatch(text):
         if len(text) > 40:
-            raise InputError(
-                "an integer of more than 40 characters", f"{file}:{event.start_mark.line + 1}:1"
-            )
+            raise InputError("an integer of more than 40 characters", f"{file}:{event.start_mark.line + 1}:1")
         base = {"0x": 16, "0o": 8}.get(text[:2], 10)
         return int(text, base)
     return float(text) if _FLOAT.fullmatch(text) else text
@@ -199,7 +198,7 @@ def decode(node: Node, of: type[T]) -> T:
 
     Raises ``InputError`` at the first value that does not fit, with its place and what would fit.
     """
-    return typing.cast(T, _decode(node, of))
+    return typing.cast("T", _decode(node, of))
 
 
 def _decode(node: Node, of: Any) -> Any:
@@ -228,9 +227,7 @@ def _decode(node: Node, of: Any) -> Any:
 def _expect(node: Node, kind: type, words: str) -> Any:
     wrong = not isinstance(node.value, kind) or (kind is int and isinstance(node.value, bool))
     if wrong:
-        found = {dict: "a mapping", list: "a list", type(None): "nothing"}.get(
-            type(node.value), f"{node.value!r}"
-        )
+        found = {dict: "a mapping", list: "a list", type(None): "nothing"}.get(type(node.value), f"{node.value!r}")
         raise node.error(f"expected {words}, found {found}")
     return node.value
 
@@ -259,7 +256,7 @@ def _shape(of: Any) -> type:
         return list if origin is tuple else dict
     if origin is typing.Literal or (isinstance(of, type) and issubclass(of, enum.Enum)):
         return str
-    return dict if attrs.has(of) else typing.cast(type, of)
+    return dict if attrs.has(of) else typing.cast("type", of)
 
 
 def _fits(node: Node, of: Any) -> bool:
@@ -273,17 +270,22 @@ def _words(of: Any) -> str:
     return _NAMES[_shape(of)]
 
 
+@functools.cache
+def _fields(of: Any) -> dict[str, tuple[Any, Any]]:
+    hints = typing.get_type_hints(of)
+    return {field.alias: (field, hints[field.name]) for field in attrs.fields(of) if field.init}
+
+
 def _decode_record(node: Node, of: Any) -> Any:
     given = _expect(node, dict, "a mapping")
-    hints = typing.get_type_hints(of)
-    fields = {field.alias: field for field in attrs.fields(of) if field.init}
+    fields = _fields(of)
     for name in given:
         if name not in fields:
             raise node.keys[name].error(f"unknown key {name!r}", did_you_mean(name, fields))
-    for name, field in fields.items():
+    for name, (field, _) in fields.items():
         if field.default is attrs.NOTHING and name not in given:
             raise node.error(f"the key {name!r} is missing", field.metadata.get("doc", ""))
-    values = {name: _decode(item, hints[fields[name].name]) for name, item in given.items()}
+    values = {name: _decode(item, fields[name][1]) for name, item in given.items()}
     try:
         return of(**values)
     except ValueError as error:
@@ -331,17 +333,16 @@ def _schema_record(of: Any, defs: dict[str, Any]) -> dict[str, Any]:
     name = of.__name__
     if name not in defs:
         defs[name] = {}
-        hints = typing.get_type_hints(of)
-        fields = [field for field in attrs.fields(of) if field.init]
+        fields = _fields(of)
         properties = {}
-        for field in fields:
+        for alias, (field, hint) in fields.items():
             doc = {"description": field.metadata["doc"]} if "doc" in field.metadata else {}
-            properties[field.alias] = {**_schema(hints[field.name], defs), **doc}
+            properties[alias] = {**_schema(hint, defs), **doc}
         defs[name] = {
             "type": "object",
             "description": (of.__doc__ or "").strip().split("\n")[0],
             "properties": properties,
-            "required": [field.alias for field in fields if field.default is attrs.NOTHING],
+            "required": [alias for alias, (field, _) in fields.items() if field.default is attrs.NOTHING],
             "additionalProperties": False,
         }
     return {"$ref": f"#/$defs/{name}"}

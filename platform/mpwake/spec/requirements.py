@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import itertools
 import re
 from pathlib import Path
 
@@ -99,7 +100,9 @@ class Requirement:
     observed: str = described("How the suite observes it")
     mistakes: str = described("What typically goes wrong, with real cases where there are any")
     sources: tuple[str, ...] = described("Abbreviations from scenarios/sources.yaml")
-    clauses: dict[str, Clause] = described("Edition to clause; empty when no specification states it", attrs.Factory(dict))
+    clauses: dict[str, Clause] = described(
+        "Edition to clause; empty when no specification states it", attrs.Factory(dict)
+    )
     strength: Strength = described("shall, or should for guidance and descriptive wording", Strength.SHALL)
 
     def __attrs_post_init__(self) -> None:
@@ -159,7 +162,7 @@ class Area:
         for one in ids:
             if not one.startswith(self.area + "-"):
                 raise ValueError(f"{one} does not belong to area {self.area}")
-        for first, second in zip(ids, ids[1:], strict=False):
+        for first, second in itertools.pairwise(ids):
             if second <= first:
                 raise ValueError(f"{second} stands after {first}; ids are unique and in order")
 
@@ -183,9 +186,7 @@ class Registry:
     def __getitem__(self, requirement_id: str) -> Requirement:
         known = self.requirements
         if requirement_id not in known:
-            raise InputError(
-                f"no requirement {requirement_id!r}", hint=did_you_mean(requirement_id, known)
-            )
+            raise InputError(f"no requirement {requirement_id!r}", hint=did_you_mean(requirement_id, known))
         return known[requirement_id]
 
 
@@ -206,3 +207,10 @@ def registry() -> Registry:
     if missing or len(areas) != len(ORDER):
         raise InputError(f"areas missing or unknown: {', '.join(missing or areas)}", relative(folder))
     return Registry(tuple(areas[name] for name in ORDER))
+
+
+def requirement(requirement_id: str) -> Requirement:
+    """Return one requirement, reading no more than its area; raises ``InputError`` for an id that is none."""
+    path = scenarios("requirements") / f"{requirement_id.split('-')[0].lower()}.yaml"
+    found = load_area(path).requirements if ID.fullmatch(requirement_id) and path.is_file() else ()
+    return next((one for one in found if one.id == requirement_id), None) or registry()[requirement_id]

@@ -108,6 +108,4 @@ def scenarios() -> tuple[Scenario, ...]:
 
 def of_requirement(requirement_id: str, role: Role | None = None) -> tuple[Scenario, ...]:
     """Return the scenarios that judge a requirement, in one role or in all."""
-    return tuple(
-        one for one in scenarios() if requirement_id in one.ids and (role is None or role in one.roles)
-    )
+    return tuple(one for one in scenarios() if requirement_id in one.ids and (role is None or role in one.roles))

@@ -10,8 +10,8 @@ import contextlib
 import datetime
 import functools
 import hashlib
+import io
 import os
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -21,13 +21,14 @@ import attrs
 from mpwake import __version__
 from mpwake.checks.core import Finding, Judgement
 from mpwake.evidence.exhibit import Exhibit
-from mpwake.spec.editions import NEWEST, Edition
+from mpwake.spec.editions import NEWEST
 from mpwake.spec.requirements import Requirement, Role, registry
 from mpwake.spec.resources import relative, suite_root
 from mpwake.spec.verdicts import Verdict
 from mpwake.suite import events
 from mpwake.suite.case import Case
 from mpwake.suite.catalogue import Scenario
+from mpwake.suite.editions import outside
 from mpwake.suite.errors import Interrupted
 from mpwake.targets.base import Target
 
@@ -78,8 +79,7 @@ def _selected(scenarios: tuple[Scenario, ...], target: Target) -> Iterator[event
 def header(target: Target, scenarios: tuple[Scenario, ...], options: Options) -> events.Header:
     """Return the first event of a run."""
     inputs = tuple(
-        events.Input(one.name, one.kind, len(one.data), hashlib.sha256(one.data).hexdigest())
-        for one in target.sources
+        events.Input(one.name, one.kind, len(one.data), hashlib.sha256(one.data).hexdigest()) for one in target.sources
     )
     return events.Header(
         event="header",
@@ -105,14 +105,6 @@ def _shown(exhibit: Exhibit) -> events.Shown:
 def _seen(finding: Finding, requirement: Requirement) -> events.Seen:
     exhibits = tuple(map(_shown, finding.exhibits))
     return events.Seen(finding.ok, finding.weight or requirement.weight, finding.found, finding.expected, exhibits)
-
-
-def outside(requirement: Requirement, edition: Edition) -> Judgement | None:
-    """Return the verdict on a requirement that the edition does not state, or None when it does."""
-    if requirement.applies(edition):
-        return None
-    stated = ", ".join(name for name in requirement.clauses)
-    return Judgement(Verdict.NOT_APPLICABLE, f"stated by {stated}, and this run is held against {edition.value}")
 
 
 def _told(case: Case, requirement: Requirement, broken: str) -> events.Judged:
@@ -218,8 +210,8 @@ def _behave(run: _Run) -> None:
     places = [str(suite_root() / one.place) for one in run.scenarios]
     arguments = ["--format", "null", "--no-summary", "--no-capture", "--no-capture-stderr", "--no-logcapture"]
     runner = _Runner(Configuration([*arguments, *places], load_config=False))
-    runner.hooks = {"before_scenario": run.before, "after_scenario": run.after, "before_all": lambda context: None}
-    with contextlib.redirect_stdout(sys.stderr):
+    runner.hooks = {"before_scenario": run.before, "after_scenario": run.after, "before_all": lambda _context: None}
+    with contextlib.redirect_stdout(io.StringIO()):
         runner.run()
     if runner.aborted:
         raise Interrupted

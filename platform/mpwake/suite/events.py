@@ -246,9 +246,7 @@ def fold(events: Iterable[Event]) -> Run:
                 finished.setdefault((one.id, event.role), []).append(event)
     if header is None:
         raise InputError("no header: this is not an event stream of mpwake")
-    results = tuple(
-        _merged(one, finished.get((one.id, one.role), []), footer is not None) for one in header.selected
-    )
+    results = tuple(_merged(one, finished.get((one.id, one.role), []), footer is not None) for one in header.selected)
     return Run(header, results, footer)
 
 

@@ -20,7 +20,7 @@ from mpwake.spec.errors import did_you_mean
 from mpwake.spec.requirements import Role, registry
 from mpwake.spec.resources import relative, scenarios
 from mpwake.spec.verdicts import Verdict
-from mpwake.suite.engine import outside
+from mpwake.suite.editions import outside
 from mpwake.targets.model import load_platform, platform_tables
 
 
@@ -86,28 +86,32 @@ class Outcome:
         )
 
 
-@functools.cache
-def mutants() -> tuple[tuple[Mutant, Node], ...]:
-    """Return every mutant with its YAML, in the order of the requirements that they break."""
-    found: list[tuple[Mutant, Node]] = []
-    known = registry().requirements
-    for path in sorted(scenarios("mutants").glob("*.yaml")):
-        found += _read(path)
-    seen: dict[str, Node] = {}
-    for mutant, node in found:
-        if mutant.id in seen:
-            raise node.error(f"the mutant {mutant.id!r} is declared twice", f"first at {seen[mutant.id].where}")
-        if mutant.breaks not in known:
-            raise node.value["breaks"].error(f"no requirement {mutant.breaks!r}", did_you_mean(mutant.breaks, known))
-        seen[mutant.id] = node
-    order = list(known)
-    return tuple(sorted(found, key=lambda item: order.index(item[0].breaks)))
-
-
 def _read(path: Path) -> list[tuple[Mutant, Node]]:
     node = document.load(path, relative(path))
     file = document.decode(node, MutantFile)
     return list(zip(file.mutants, node.value["mutants"].value, strict=True))
+
+
+@functools.cache
+def declared() -> tuple[tuple[Mutant, Node], ...]:
+    """Return every mutant with its YAML, in the order of the files."""
+    found: dict[str, tuple[Mutant, Node]] = {}
+    for path in sorted(scenarios("mutants").glob("*.yaml")):
+        for mutant, node in _read(path):
+            if mutant.id in found:
+                first = found[mutant.id][1].where
+                raise node.error(f"the mutant {mutant.id!r} is declared twice", f"first at {first}")
+            found[mutant.id] = (mutant, node)
+    return tuple(found.values())
+
+
+def mutants() -> tuple[tuple[Mutant, Node], ...]:
+    """Return every mutant with its YAML, in the order of the requirements that they break."""
+    order = list(registry().requirements)
+    for mutant, node in declared():
+        if mutant.breaks not in order:
+            raise node.value["breaks"].error(f"no requirement {mutant.breaks!r}", did_you_mean(mutant.breaks, order))
+    return tuple(sorted(declared(), key=lambda item: order.index(item[0].breaks)))
 
 
 def _step(node: Node, key: str | int, at: Node) -> Node:

@@ -17,7 +17,7 @@ def _by_place(word: str, known: tuple[Scenario, ...]) -> list[Scenario] | None:
     if not path.endswith(".feature"):
         return None
     wanted = path.removeprefix("./")
-    inside = [one for one in known if one.file == wanted or one.file.endswith("/" + wanted) or wanted.endswith("/" + one.file)]
+    inside = [one for one in known if f"/{one.file}".endswith(f"/{wanted}") or wanted.endswith(f"/{one.file}")]
     if not inside:
         raise InputError(f"no feature file {path!r}", hint=did_you_mean(path, {one.file for one in known}))
     if not line:
@@ -53,9 +53,7 @@ def select(words: Iterable[str], roles: frozenset[Role]) -> tuple[Scenario, ...]
     known = scenarios()
     words = tuple(words)
     chosen = {one.place for word in words for one in _by_word(word, known)}
-    found = tuple(
-        one for one in known if (not words or one.place in chosen) and roles.intersection(one.roles)
-    )
+    found = tuple(one for one in known if (not words or one.place in chosen) and roles.intersection(one.roles))
     if not found:
         names = ", ".join(sorted(role.value for role in roles))
         raise NothingSelected(f"nothing selected: no scenario of role {names} is among {', '.join(words) or 'all'}")

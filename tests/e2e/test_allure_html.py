@@ -1,0 +1,48 @@
+"""Allure's own page: made by the pinned Allure 3 from our results, and kept off the network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mpwake.reporting import allure, allure_html
+from mpwake.spec.errors import InputError
+from support import chromium, runs
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Render a run with every verdict; skip where Allure cannot be installed."""
+    folder = tmp_path_factory.mktemp("allure [1]")
+    cache = Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "mpwake" / "allure"
+    try:
+        allure_html.command(cache)
+    except InputError as error:
+        pytest.skip(f"Allure 3 is not to be had: {error}")
+    allure.write_results(runs.every_verdict(), folder / "results")
+    return allure_html.render(folder / "results", folder / "out", cache)
+
+
+def test_the_page_is_one_file_without_analytics(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert [path.name for path in page.parent.iterdir()] == ["index.html"]
+    assert "googletagmanager" not in text
+    assert "gtag(" not in text
+    assert f'content="{allure_html.POLICY}"' in text
+
+
+def test_the_page_shows_the_results_and_asks_the_network_for_nothing(page: Path, tmp_path: Path) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    with chromium.browser(tmp_path / "profile") as driver:
+        driver.get("about:blank")
+        chromium.requests(driver)
+        driver.get(page.as_uri())
+        body = "return document.body.innerText"
+        WebDriverWait(driver, 60).until(lambda one: "acpi-6.6" in one.execute_script(body))
+        shown = driver.execute_script(body)
+        asked = chromium.requests(driver)
+    assert "mpwake conformance report" in shown
+    assert asked == [page.as_uri()]
