@@ -48,6 +48,15 @@ def test_a_failure_is_shown_with_clause_reason_and_bytes() -> None:
     assert text.endswith("non-conforming: 2 requirements fail (MADT-03, MEM-01)\n")
 
 
+def test_a_reason_that_only_repeats_the_evidence_is_not_printed_twice() -> None:
+    one = runs.selected("MADT-03")
+    evidence = [runs.seen(False, "Length 16", "Length 24")]
+    run = runs.run_of((one, runs.judge(one, Verdict.FAIL, "Length 16; expected Length 24", evidence)))
+    text = console.text(run, 80)
+    assert "Length 16; expected" not in text
+    assert "  found     Length 16\n  expected  Length 24\n" in text
+
+
 def test_the_head_says_what_was_tested_and_against_what() -> None:
     text = console.text(runs.non_conforming(), 80)
     assert re.search(r"^tested +tables:/sys/firmware/acpi$", text, re.MULTILINE)

@@ -14,8 +14,9 @@ import attrs
 
 from mpwake.evidence.exhibit import Exhibit
 from mpwake.evidence.tables import Tables
+from mpwake.spec.editions import Edition
 from mpwake.spec.errors import InputError, did_you_mean
-from mpwake.spec.requirements import Role, Weight
+from mpwake.spec.requirements import Requirement, Role, Weight, requirement
 from mpwake.spec.verdicts import Verdict
 
 
@@ -133,8 +134,14 @@ def find(id: str, role: Role) -> Check:
     return CHECKS[id, role]
 
 
+def _inside(requirement: Requirement, edition: Edition) -> None:
+    if not requirement.applies(edition):
+        stated = ", ".join(requirement.clauses)
+        raise not_applicable(f"stated by {stated}, and this run is held against {edition.value}")
+
+
 def judge(one: Check, evidence: Tables) -> Judgement:
-    """Ask a check: its situation first, then its way of looking, then its function.
+    """Ask a check: its situation first, then its way of looking, whether the edition states it, then its function.
 
     What was found wrong before the evidence gave out stays found wrong.
     """
@@ -143,6 +150,7 @@ def judge(one: Check, evidence: Tables) -> Judgement:
     try:
         for condition in (*one.given, one.when):
             condition.require(evidence)
+        _inside(requirement(one.id), evidence.edition)
         findings.extend(one.judge(evidence))
     except Unjudged as reason:
         unjudged = reason

@@ -15,26 +15,11 @@ from mpwake.spec.requirements import Weight
 
 # reserved-memory.yaml of dt-schema, and what dt-schema allows in every node (its fixups).
 _ALLOWED = frozenset(
-    (
-        "compatible",
-        "reg",
-        "size",
-        "alignment",
-        "alloc-ranges",
-        "iommu-addresses",
-        "no-map",
-        "reusable",
-        "status",
-        "phandle",
-        "linux,phandle",
-        "secure-status",
-        "pinctrl-names",
-        "bootph-all",
-        "bootph-pre-ram",
-        "bootph-pre-sram",
-        "bootph-some-ram",
-        "bootph-verify",
-    )
+    """
+    compatible reg size alignment alloc-ranges iommu-addresses no-map reusable
+    phandle linux,phandle status secure-status pinctrl-names
+    bootph-all bootph-pre-ram bootph-pre-sram bootph-some-ram bootph-verify
+    """.split()
 )
 _ALLOWED_PATTERN = re.compile(r"pinctrl-[0-9]+")
 _ANNOUNCES_RESET = re.compile(r"version|reset", re.IGNORECASE)

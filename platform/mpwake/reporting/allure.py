@@ -19,7 +19,7 @@ from allure_commons.logger import AllureFileLogger
 from allure_commons.model2 import Attachment, Label, Parameter, Status, StatusDetails, TestResult, TestStepResult
 from allure_commons.types import AttachmentType, LabelType, Severity
 
-from mpwake.reporting.evidence_text import evidence_lines, one_line, sentence, visible
+from mpwake.reporting.evidence_text import evidence_lines, judgements, one_line, scenarios, sentence, visible
 from mpwake.reporting.files import write
 from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Weight
@@ -149,8 +149,7 @@ def _cases(run: Run) -> Iterator[_Case]:
 
 def _judgements(result: Result) -> Iterator[tuple[Finished | None, Judged]]:
     """Yield each scenario's verdict, and that of the whole where no scenario has it."""
-    for scenario in dict.fromkeys(result.scenarios):
-        yield from ((scenario, one) for one in scenario.judged if one.id == result.selected.id)
+    yield from judgements(result)
     if result.verdict not in {one.verdict for one in result.judged}:
         yield None, Judged(result.selected.id, result.verdict, result.reason)
 
@@ -163,12 +162,12 @@ def _epoch(time: str) -> int:
         return 0
 
 
-def _begin(run: Run) -> dict[Finished, int]:
-    """Return when each scenario began, as if they had run one after the other in the order of the results."""
+def _begin(run: Run) -> dict[int, int]:
+    """Return when each scenario, named by its ``id``, began, as if they had run in the order of the results."""
     now = float(_epoch(run.header.started))
-    begin: dict[Finished, int] = {}
-    for scenario in dict.fromkeys(one for result in run.results for one in result.scenarios):
-        begin[scenario] = int(now)
+    begin: dict[int, int] = {}
+    for scenario in scenarios(run.results):
+        begin[id(scenario)] = int(now)
         now += scenario.duration * 1000
     return begin
 
@@ -178,9 +177,9 @@ def _uuid(run: Run, key: str) -> str:
     return str(uuid.uuid5(NAMESPACE, visible("\n".join([header.subject.name, header.started, str(header.seed), key]))))
 
 
-def _write_case(logger: _Logger, run: Run, case: _Case, begin: dict[Finished, int]) -> None:
+def _write_case(logger: _Logger, run: Run, case: _Case, begin: dict[int, int]) -> None:
     identity = _uuid(run, case.key)
-    start = begin[case.scenario] if case.scenario else _epoch(run.header.started)
+    start = begin[id(case.scenario)] if case.scenario else _epoch(run.header.started)
     seconds = case.scenario.duration if case.scenario else 0.0
     stable = str(uuid.uuid5(NAMESPACE, case.key))
     selected = case.result.selected

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 from mpwake.reporting.evidence_text import (
     FINDING,
     OUTCOMES,
+    judgements,
     one_line,
     seen_lines,
     sentence,
@@ -143,12 +144,13 @@ def _entry(console: Console, key: str, result: Result) -> None:
     weight = "" if selected.clause.startswith(result.weight.value) else f", {result.weight.value}"
     _indented(console, f"{mark} {one_line(selected.id)}  {one_line(selected.title)}", 0, f"bold {_style(key)}")
     _indented(console, one_line(f"{selected.clause} ({selected.role}{weight})"), 2, "bright_black")
-    if result.reason:
+    bad = [seen for seen in dict.fromkeys(result.seen) if not seen.ok]
+    if result.reason and not any(seen.found in result.reason and seen.expected in result.reason for seen in bad):
         _indented(console, one_line(result.reason), 2)
-    for scenario in dict.fromkeys(result.scenarios):
-        if any(one.id == selected.id and one.verdict is result.verdict for one in scenario.judged):
+    for scenario, one in judgements(result):
+        if one.verdict is result.verdict:
             _indented(console, f"{one_line(scenario.file)}  {one_line(scenario.name)}", 2, "bright_black")
-    _evidence(console, [seen for seen in dict.fromkeys(result.seen) if not seen.ok])
+    _evidence(console, bad)
     console.print()
 
 

@@ -11,7 +11,7 @@ import attrs
 from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Weight
 from mpwake.spec.verdicts import Verdict
-from mpwake.suite.events import Result, Run, Seen, Shown
+from mpwake.suite.events import Finished, Judged, Result, Run, Seen, Shown
 
 MAX_ROWS = 32
 FINDING = "finding"
@@ -176,9 +176,12 @@ def exhibit_lines(shown: Shown, width: int = 80) -> list[str]:
 
 def exhibit_name(shown: Shown) -> str:
     """Return what an exhibit was taken from, and which bytes are marked."""
-    marks = [f"{at:#x}" + (f" to {at + length - 1:#x}" if length > 1 else "") for at, length in _pairs(shown)[:4]]
-    more = " and more" if len(shown.marks) > 4 else ""
-    return one_line(shown.name) + (f", byte {', '.join(marks)}{more}" if marks and shown.data else "")
+    pairs = _pairs(shown)
+    if not pairs or not shown.data:
+        return one_line(shown.name)
+    marks = [f"{at:#x}" + (f" to {at + length - 1:#x}" if length > 1 else "") for at, length in pairs[:4]]
+    unit = "byte" if len(pairs) == 1 and pairs[0][1] <= 1 else "bytes"
+    return f"{one_line(shown.name)}, {unit} {', '.join(marks)}{' and more' if len(pairs) > 4 else ''}"
 
 
 def _labelled(label: str, text: str, width: int) -> list[str]:
@@ -201,6 +204,17 @@ def evidence_lines(every: Iterable[Seen], width: int = 80) -> list[str]:
         lines += [""] if lines else []
         lines += [*(["as required"] if seen.ok else []), *seen_lines(seen, width)]
     return lines
+
+
+def scenarios(results: Iterable[Result]) -> list[Finished]:
+    """Return the scenarios that judged any of the results, each once."""
+    return list({id(scenario): scenario for result in results for scenario in result.scenarios}.values())
+
+
+def judgements(result: Result) -> list[tuple[Finished, Judged]]:
+    """Return each scenario of a result with its verdict on that requirement."""
+    pairs = [(scenario, one) for scenario in scenarios([result]) for one in scenario.judged]
+    return [(scenario, one) for scenario, one in pairs if one.id == result.selected.id]
 
 
 def outcome(run: Run, result: Result) -> str:

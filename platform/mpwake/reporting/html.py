@@ -22,6 +22,7 @@ from mpwake.reporting.evidence_text import (
     excerpt,
     exhibit_name,
     headline,
+    judgements,
     outcome,
     rows,
     sorted_out,
@@ -30,7 +31,7 @@ from mpwake.reporting.evidence_text import (
 from mpwake.spec.requirements import Weight
 from mpwake.spec.resources import suite_root
 from mpwake.spec.verdicts import TABLE, Verdict
-from mpwake.suite.events import INCOMPLETE, Finished, Judged, Result, Run, Shown
+from mpwake.suite.events import INCOMPLETE, Run, Shown
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -145,12 +146,6 @@ def _values(found: list[str], order: Iterable[str] = ()) -> tuple[tuple[str, str
 
 def _mark(key: str) -> str:
     return TABLE[Verdict.FAIL if key == FINDING else Verdict(key)].mark
-
-
-def judgements(result: Result) -> list[tuple[Finished, Judged]]:
-    """Return each scenario of a result with its verdict on that requirement."""
-    pairs = [(scenario, one) for scenario in dict.fromkeys(result.scenarios) for one in scenario.judged]
-    return [(scenario, one) for scenario, one in pairs if one.id == result.selected.id]
 
 
 def dump(shown: Shown) -> list[Line | int]:

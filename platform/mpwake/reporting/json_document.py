@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mpwake.reporting.evidence_text import judgements
 from mpwake.suite.events import Result, Run, to_json
 
 
@@ -51,9 +52,7 @@ def _requirement(result: Result) -> dict[str, Any]:
 def _scenarios(result: Result) -> list[dict[str, str]]:
     return [
         {"name": scenario.name, "file": scenario.file, "verdict": one.verdict.value}
-        for scenario in result.scenarios
-        for one in scenario.judged
-        if one.id == result.selected.id
+        for scenario, one in judgements(result)
     ]
 
 

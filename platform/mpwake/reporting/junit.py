@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from mpwake.reporting.evidence_text import evidence_lines, one_line, sentence, visible
+from mpwake.reporting.evidence_text import evidence_lines, one_line, scenarios, sentence, visible
 from mpwake.spec.verdicts import TABLE, Verdict
 from mpwake.suite.events import Result, Run
 
@@ -72,7 +72,7 @@ def _case(suite: Element, run: Run, result: Result) -> None:
 
 def _seconds(result: Result) -> float:
     """Return its share of the time of each scenario that judged it, so that the shares add up to the whole."""
-    return sum(scenario.duration / max(1, len(scenario.judged)) for scenario in dict.fromkeys(result.scenarios))
+    return sum(scenario.duration / max(1, len(scenario.judged)) for scenario in scenarios([result]))
 
 
 def _message(result: Result, uncounted: bool) -> str:
@@ -87,7 +87,7 @@ def _body(result: Result) -> str:
     lines = [
         visible(selected.statement),
         visible(selected.clause),
-        *(f"{one_line(one.file)}: {one_line(one.name)}" for one in dict.fromkeys(result.scenarios)),
+        *(f"{one_line(one.file)}: {one_line(one.name)}" for one in scenarios([result])),
         "",
         *evidence_lines(result.seen, WIDTH),
     ]

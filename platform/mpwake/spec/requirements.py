@@ -209,6 +209,7 @@ def registry() -> Registry:
     return Registry(tuple(areas[name] for name in ORDER))
 
 
+@functools.cache
 def requirement(requirement_id: str) -> Requirement:
     """Return one requirement, reading no more than its area; raises ``InputError`` for an id that is none."""
     path = scenarios("requirements") / f"{requirement_id.split('-')[0].lower()}.yaml"

@@ -33,7 +33,7 @@ def suppose(context: Any, condition: Condition) -> None:
         condition.require(case.tables)
     except Unjudged as reason:
         case.unjudged = reason
-        context.scenario.skip(reason.reason)
+        context.scenario.skip()
 
 
 def judge(context: Any, check: Check) -> None:
@@ -44,7 +44,7 @@ def judge(context: Any, check: Check) -> None:
     if judgement.verdict is Verdict.FAIL:
         raise AssertionError(judgement.reason)
     if judgement.verdict is not Verdict.PASS:
-        context.scenario.skip(judgement.reason)
+        context.scenario.skip()
 
 
 Declare = Callable[[str], Callable[[Callable[[Any], None]], Any]]

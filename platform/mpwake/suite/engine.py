@@ -28,7 +28,6 @@ from mpwake.spec.verdicts import Verdict
 from mpwake.suite import events
 from mpwake.suite.case import Case
 from mpwake.suite.catalogue import Scenario
-from mpwake.suite.editions import outside
 from mpwake.suite.errors import Interrupted
 from mpwake.targets.base import Target
 
@@ -151,13 +150,6 @@ class _Run:
         context.case = Case(scenario, role, self.target.tables)
         self.began = time.monotonic()
         self.listener(events.Started("started", scenario.place, scenario.name, role.value))
-        requirements = registry().requirements
-        for one in scenario.ids:
-            judgement = outside(requirements[one], self.target.edition or NEWEST)
-            if judgement:
-                context.case.judgements[one] = judgement
-        if len(context.case.judgements) == len(scenario.ids):
-            model.skip("outside the edition")
 
     def after(self, context: Any, model: Any) -> None:
         if context.aborted:

@@ -254,11 +254,13 @@ def verdict_of(run: Run) -> Verdict:
     """Return the verdict of a run from its results.
 
     Passes, failures and open questions count when their weight does; errors always count. A run in which nothing
-    that counts passed or failed is not a success: it is ``not-applicable`` when every requirement that counts
-    was, else ``not-testable``.
+    that counts was decided is not a success: it is ``not-applicable`` when the requirements do not speak of what was
+    tested, and ``not-testable`` when the evidence was missing.
     """
-    always = (Verdict.ERROR, Verdict.NOT_APPLICABLE, Verdict.NOT_TESTABLE)
-    return merge(one.verdict for one in run.results if one.verdict in always or run.counts_against(one))
+    verdicts = [one.verdict for one in run.results if one.verdict is Verdict.ERROR or run.counts_against(one)]
+    merged = merge(verdicts)
+    nothing = merged is Verdict.NOT_TESTABLE and Verdict.NOT_APPLICABLE in verdicts
+    return Verdict.NOT_APPLICABLE if nothing else merged
 
 
 def close(run: Run, finished: str) -> Footer:

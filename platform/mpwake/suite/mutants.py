@@ -20,7 +20,6 @@ from mpwake.spec.errors import did_you_mean
 from mpwake.spec.requirements import Role, registry
 from mpwake.spec.resources import relative, scenarios
 from mpwake.spec.verdicts import Verdict
-from mpwake.suite.editions import outside
 from mpwake.targets.model import load_platform, platform_tables
 
 
@@ -155,13 +154,10 @@ def mutated(mutant: Mutant, node: Node) -> Tables:
 
 
 def judge_all(tables: Tables, role: Role) -> dict[str, Judgement]:
-    """Ask every check of a role, the edition's rules honoured."""
-    known = registry().requirements
-    return {
-        one.id: outside(known[one.id], tables.edition) or judge(one, tables)
-        for one in sorted(CHECKS.values(), key=lambda check: list(known).index(check.id))
-        if one.role is role
-    }
+    """Ask every check of a role."""
+    order = list(registry().requirements)
+    checks = sorted((one for one in CHECKS.values() if one.role is role), key=lambda one: order.index(one.id))
+    return {one.id: judge(one, tables) for one in checks}
 
 
 def matrix(role: Role) -> tuple[Outcome, ...]:
