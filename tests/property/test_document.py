@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from mpwake.spec.document import MAX_DEPTH, Node, from_plain, parse
 from mpwake.spec.errors import InputError
 
-FRAGMENTS = st.sampled_from(
-    ["a: ", "- ", "[", "]", "{", "}", ", ", "\n", "  ", "&x ", "*x", "!!str ", "! ", "'", '"', "|\n", ">-\n", "? ", ": "]
-    + ["---\n", "...\n", "%YAML 1.1\n", "# ", "<<", "0x", "1e", "true", "~", "\t", "\\", "\r", "\ufeff", "\x85", "\0"]
+SIGNS = tuple("[]{}'\"~\n\r\t\\\x85\0\ufeff")
+WORDS_OF_YAML = (
+    "a: ",
+    "- ",
+    "? ",
+    ": ",
+    ", ",
+    "  ",
+    "&x ",
+    "*x",
+    "!!str ",
+    "! ",
+    "|\n",
+    ">-\n",
+    "---\n",
+    "...\n",
+    "# ",
 )
+FRAGMENTS = st.sampled_from([*SIGNS, *WORDS_OF_YAML, "%YAML 1.1\n", "<<", "0x", "1e", "true"])
 TEXT = st.one_of(st.text(), st.lists(st.one_of(FRAGMENTS, st.text(max_size=3)), max_size=40).map("".join))
 SOURCES = st.one_of(TEXT, st.binary(), TEXT.map(lambda text: text.encode("utf-8", "surrogatepass")))
 
@@ -25,11 +42,24 @@ WORDS = st.one_of(
     st.text(st.characters(codec="utf-8"), max_size=12),
     st.sampled_from(["no", "010", "0x10", "1e3", "12:30:45", "null", "~", "", "true", "<<", "=", " a ", "a: b", "- a"]),
 )
+# PyYAML writes YAML 1.1, where these are text and need no quotes; YAML 1.2 reads numbers.
+NUMBER_OF_1_2_ONLY = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+")
 PLAIN = st.recursive(
     st.one_of(st.none(), st.booleans(), NUMBERS, WORDS),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(WORDS, inner, max_size=4)),
     max_leaves=20,
 )
+
+
+def words(data: Any) -> Iterator[str]:
+    """Yield all text in plain data, keys included."""
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, (list, dict)):
+        for one in data:
+            yield from words(one)
+        for one in data.values() if isinstance(data, dict) else ():
+            yield from words(one)
 
 
 def walk(node: Node, depth: int = 0) -> int:
@@ -61,14 +91,20 @@ def test_any_input_is_a_node_or_an_input_error(source: str | bytes) -> None:
 
 @given(PLAIN)
 def test_plain_data_written_as_yaml_is_read_back_the_same(data: Any) -> None:
+    assume(not any(NUMBER_OF_1_2_ONLY.fullmatch(word) for word in words(data)))
     found = parse(yaml.safe_dump(data), "f.yaml").plain()
-    # As JSON, so that 1, 1.0 and True are three values.
-    assert json.dumps(found) == json.dumps(data, sort_keys=False) or same(found, data)
+    # Compared as JSON, where 1, 1.0 and true are three values.
+    assert json.dumps(found) == json.dumps(data, sort_keys=True)
 
 
 @given(PLAIN, st.booleans())
-def test_plain_data_written_in_any_style_is_read_back_the_same(data: Any, flow: bool) -> None:
-    text = yaml.safe_dump(data, default_flow_style=flow, allow_unicode=True, sort_keys=False, explicit_start=True)
+def test_plain_data_with_its_text_in_quotes_is_read_back_the_same(data: Any, flow: bool) -> None:
+    class Quoting(yaml.SafeDumper):
+        def represent_text(self, word: str) -> yaml.ScalarNode:
+            return self.represent_scalar("tag:yaml.org,2002:str", word, style='"')
+
+    Quoting.add_representer(str, Quoting.represent_text)
+    text = yaml.dump(data, Dumper=Quoting, default_flow_style=flow, sort_keys=False)
     assert json.dumps(parse(text.encode(), "f.yaml").plain()) == json.dumps(data)
 
 

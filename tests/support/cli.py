@@ -17,7 +17,9 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "COLUMNS": "100", "NO_COLOR": "1", "SOURCE_DATE_EPOCH": "1700000000", **more}
 
 
-def mpwake(*arguments: str | Path, cwd: Path, program: tuple[str, ...] = ("-m", "mpwake")) -> subprocess.CompletedProcess[str]:
+def mpwake(
+    *arguments: str | Path, cwd: Path, program: tuple[str, ...] = ("-m", "mpwake")
+) -> subprocess.CompletedProcess[str]:
     """Run ``mpwake`` with arguments in a directory."""
     return subprocess.run(
         [sys.executable, *program, *map(str, arguments)],
@@ -41,4 +43,6 @@ def check_screen(name: str, shown: str) -> None:
     path = SCREENS / f"{name}.txt"
     if os.environ.get("MPWAKE_RECORD"):
         path.write_text(settled(shown), encoding="utf-8")
-    assert settled(shown) == path.read_text(encoding="utf-8"), f"not as recorded in {path.name}; MPWAKE_RECORD=1 records"
+    assert settled(shown) == path.read_text(encoding="utf-8"), (
+        f"not as recorded in {path.name}; MPWAKE_RECORD=1 records"
+    )

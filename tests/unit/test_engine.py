@@ -49,7 +49,7 @@ def test_the_header_tells_what_was_tested_and_by_what():
     assert [one.name for one in header.subject.inputs][:2] == ["scenarios/platforms/reference.yaml", "MADT"]
     assert len(header.subject.inputs[0].sha256) == 64
     assert [one.id for one in header.selected] == ["MADT-07"]
-    assert header.selected[0].clause == "acpi-6.6 section 5.2.12.19, Table 5.45"
+    assert header.selected[0].clause == "acpi-6.6: section 5.2.12.19, Table 5.45"
 
 
 def test_the_edition_takes_requirements_out_with_a_reason():
@@ -70,9 +70,7 @@ def breaking(monkeypatch, id, error):
     key = (id, Role.TABLES)
     monkeypatch.setitem(core.CHECKS, key, attrs.evolve(core.CHECKS[key], judge=judge))
     original = case.core.judge
-    monkeypatch.setattr(
-        case.core, "judge", lambda one, evidence: original(core.CHECKS[one.id, one.role], evidence)
-    )
+    monkeypatch.setattr(case.core, "judge", lambda one, evidence: original(core.CHECKS[one.id, one.role], evidence))
 
 
 @pytest.mark.parametrize("error", [ValueError("oops"), AssertionError("oops"), RecursionError("oops")])

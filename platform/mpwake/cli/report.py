@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import click
@@ -13,12 +15,10 @@ FORMS = ["table", "json", "junit", "html", "allure"]
 
 
 def _cache() -> Path:
-    return Path(click.get_app_dir("mpwake", force_posix=False)).parent.parent / ".cache" / "mpwake"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mpwake"
 
 
 def _allure(run: events.Run, out: Path) -> Path:
-    import tempfile
-
     from mpwake.reporting import allure, allure_html
 
     with tempfile.TemporaryDirectory() as folder:

@@ -81,8 +81,13 @@ class Clause:
     section: str = described("Section of the document, for example 5.2.12.19, or the file and property of a binding")
     table: str = described("Number of the table, for example 5.45", "")
 
+    def __attrs_post_init__(self) -> None:
+        if not self.section:
+            raise ValueError("the section is empty")
+
     def __str__(self) -> str:
-        return f"section {self.section}" + (f", Table {self.table}" if self.table else "")
+        numbered = f"section {self.section}" if self.section[0].isdigit() else self.section
+        return numbered + (f", Table {self.table}" if self.table else "")
 
 
 @attrs.frozen
@@ -137,7 +142,7 @@ class Requirement:
         """Return the clause that a verdict under ``edition`` cites, or what the requirement rests on."""
         for name in (edition.value, Edition.DT_BINDING.value):
             if name in self.clauses:
-                return f"{name} {self.clauses[name]}"
+                return f"{name}: {self.clauses[name]}"
         return f"{self.basis.value}: {', '.join(self.sources)}"
 
 
