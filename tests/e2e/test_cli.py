@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from support.cli import check_screen, environment, mpwake
 
 from mpwake.evidence.acpi import checksummed
 from mpwake.targets import open_target
+from support.cli import check_screen, environment, mpwake
 
 SUPPORT = Path(__file__).parent.parent / "support"
 

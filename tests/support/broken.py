@@ -9,7 +9,6 @@ from mpwake.checks import core
 from mpwake.cli.main import main
 from mpwake.spec.requirements import Role
 
-
 fault = getattr(builtins, sys.argv.pop(1))
 
 

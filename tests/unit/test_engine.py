@@ -92,7 +92,7 @@ def test_a_hook_that_breaks_is_an_error_and_not_a_skip(monkeypatch):
 
 
 def test_a_scenario_that_behave_left_out_is_an_error(monkeypatch):
-    monkeypatch.setattr("mpwake.suite.engine._behave", lambda one: None)
+    monkeypatch.setattr("mpwake.suite.engine._behave", lambda _run: None)
     result = run_on("model:reference", "MADT-07")
     assert result.results[0].verdict is Verdict.ERROR
     assert result.results[0].reason == "behave did not run this scenario"

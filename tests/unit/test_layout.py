@@ -1,10 +1,9 @@
 """The shape of the repository, where a mistake would break the tools rather than a test."""
 
+import platform as standard
 import subprocess
 import sys
 from pathlib import Path
-
-import platform as standard
 
 ROOT = Path(__file__).parent.parent.parent
 
