@@ -292,9 +292,12 @@ def _decode_record(node: Node, of: Any) -> Any:
         raise node.error(str(error)) from None
 
 
-def described(doc: str, default: Any = attrs.NOTHING) -> Any:
-    """Declare a field of a document class with the sentence that its JSON Schema and its errors carry."""
-    return attrs.field(default=default, metadata={"doc": doc})
+def described(doc: str, default: Any = attrs.NOTHING, alias: str | None = None) -> Any:
+    """Declare a field of a document class with the sentence that its JSON Schema and its errors carry.
+
+    ``alias`` is its key in the document, where that is a word of Python's.
+    """
+    return attrs.field(default=default, alias=alias, metadata={"doc": doc})
 
 
 def schema(title: str, *kinds: Any) -> dict[str, Any]:

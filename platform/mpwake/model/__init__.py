@@ -1,0 +1,1 @@
+"""The platform model: agents as programs, the step function, its twin, the simulator. Imports evidence."""
