@@ -46,7 +46,7 @@ class Load:
     """Read a place into a register."""
 
     to: str = described("Register")
-    from_: Place = described("Field of the mailbox, or {at, width}", alias="from")
+    from_: Place = described("Field of the mailbox, or {at, width}", key="from")
 
 
 @attrs.frozen
@@ -89,7 +89,7 @@ class Add:
 class Poll:
     """Load a place until it satisfies a condition."""
 
-    from_: Place = described("Field of the mailbox, or {at, width}", alias="from")
+    from_: Place = described("Field of the mailbox, or {at, width}", key="from")
     until: tuple[Value, ...] = described("[eq|ne|lt|ge, b]")
     to: str = described("Label to go to when it does")
     tries: str | None = described("Register that counts the loads down; for ever when it is not given", None)
@@ -150,7 +150,7 @@ class Operation:
             raise ValueError(f"a line of a program has exactly one key, not {', '.join(self._given()) or 'none'}")
 
     def _given(self) -> list[str]:
-        return [str(field.alias) for field in attrs.fields(type(self)) if getattr(self, field.name) is not None]
+        return [document.key_of(field) for field in attrs.fields(type(self)) if getattr(self, field.name) is not None]
 
     @property
     def name(self) -> str:

@@ -273,7 +273,7 @@ def _words(of: Any) -> str:
 @functools.cache
 def _fields(of: Any) -> dict[str, tuple[Any, Any]]:
     hints = typing.get_type_hints(of)
-    return {field.alias: (field, hints[field.name]) for field in attrs.fields(of) if field.init}
+    return {key_of(field): (field, hints[field.name]) for field in attrs.fields(of) if field.init}
 
 
 def _decode_record(node: Node, of: Any) -> Any:
@@ -285,19 +285,24 @@ def _decode_record(node: Node, of: Any) -> Any:
     for name, (field, _) in fields.items():
         if field.default is attrs.NOTHING and name not in given:
             raise node.error(f"the key {name!r} is missing", field.metadata.get("doc", ""))
-    values = {name: _decode(item, fields[name][1]) for name, item in given.items()}
+    values = {fields[name][0].alias: _decode(item, fields[name][1]) for name, item in given.items()}
     try:
         return of(**values)
     except ValueError as error:
         raise node.error(str(error)) from None
 
 
-def described(doc: str, default: Any = attrs.NOTHING, alias: str | None = None) -> Any:
+def described(doc: str, default: Any = attrs.NOTHING, key: str | None = None) -> Any:
     """Declare a field of a document class with the sentence that its JSON Schema and its errors carry.
 
-    ``alias`` is its key in the document, where that is a word of Python's.
+    ``key`` is its key in the document, where that is a word of Python's.
     """
-    return attrs.field(default=default, alias=alias, metadata={"doc": doc})
+    return attrs.field(default=default, metadata={"doc": doc} | ({"key": key} if key else {}))
+
+
+def key_of(field: Any) -> str:
+    """Return the key that a field of a document class has in the document."""
+    return str(field.metadata.get("key", field.alias))
 
 
 def schema(title: str, *kinds: Any) -> dict[str, Any]:
