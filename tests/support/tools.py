@@ -116,4 +116,4 @@ def dt_schema(program: str) -> Path:
     place = shutil.which(program, path=folder or None)
     if folder and place is None:
         pytest.fail(f"MPWAKE_DTSCHEMA is {folder}, which holds no {program}")
-    return Path(place) if place else _missing(program, "dtschema of PyPI", "MPWAKE_DTSCHEMA, as the directory it is in,")
+    return Path(place) if place else _missing(program, "dtschema of PyPI", "MPWAKE_DTSCHEMA, a directory,")
