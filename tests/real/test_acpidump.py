@@ -1,10 +1,10 @@
 """Text that we write is what acpixtract reads, and text that acpidump writes is what we read."""
 
 import pytest
-from support.tools import DATA, acpica, judged, run
 
 from mpwake.evidence.acpi import checksummed
 from mpwake.evidence.acpidump import AcpiDumpTable, format_acpidump, parse_acpidump
+from support.tools import DATA, acpica, judged, run
 
 AGES = ("current", "old")
 FILES = ("good-v0", "good-v1", "good-v1-noreset")

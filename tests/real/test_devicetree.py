@@ -6,6 +6,7 @@ measured; it is given the demands of Linux's binding in tests/data/wakeup-mailbo
 
 import attrs
 import pytest
+
 from support.tools import DATA, dt_schema, dtc, ids, judged, run
 
 SCHEMA = DATA / "wakeup-mailbox-schema.yaml"
@@ -107,9 +108,7 @@ VARIANTS = (
     variant("openvmm", "'model' is a required property", "DT-08", source=OPENVMM, ours_to_find=False),
     variant("openvmm-with-model", "", "DT-08", ('openvmm";', 'openvmm"; model = "m";'), source=OPENVMM),
     variant("above-4-gib", "", "", (NODE, moved(NODE, "17f5e5000").replace("<0x0 0x1", "<0x1 0x"))),
-    variant(
-        "no-map-and-reusable", "should not be valid under", "DT-10", (REG, REG + " no-map; reusable;")
-    ),
+    variant("no-map-and-reusable", "should not be valid under", "DT-10", (REG, REG + " no-map; reusable;")),
     variant("reusable", "", "", (REG, REG + " reusable;"), weightless="DT-10"),
     variant(
         "second-compatible",

@@ -8,27 +8,35 @@ import re
 
 import attrs
 import pytest
-from support.tools import fwts, run
 
 from mpwake.evidence.acpi import checksummed
 from mpwake.evidence.acpidump import AcpiDumpTable, format_acpidump
-from mpwake.evidence.madt import Processor, decode_madt, encode_lapic, encode_madt, encode_wakeup
+from mpwake.evidence.madt import decode_madt, encode_lapic, encode_madt, encode_wakeup
 from mpwake.evidence.tables import Tables, declared_edition
 from mpwake.spec.editions import NEWEST
 from mpwake.spec.requirements import Role
 from mpwake.spec.verdicts import Verdict
 from mpwake.suite.mutants import judge_all, mutants, mutated
 from mpwake.targets import open_target
+from support.tools import fwts, run
 
-# What fwts calls a finding on the wakeup structure, and the requirements of which at least one fails with us.
+# What fwts calls a finding, and the requirements of which at least one fails with us then.
 OURS = {
-    "SPECMADTMPWAKEUPVersion": {"MADT-04", "MADT-14"},
-    "SPECMADTMPWAKEUPReservedNonZero": {"MADT-05"},
-    "SPECMADTMPWAKEUPAddress": {"MADT-07"},
-    "SPECMADTSubLen": {"MADT-01", "MADT-02", "MADT-03", "MADT-13", "MADT-14", "MADT-18"},
-    "SPECMADTSubType": {"MADT-14"},
+    "INTERNAL": {"MADT-13"},
     "SPECMADTChecksum": {"MADT-12"},
+    "SPECMADTMPWAKEUPAddress": {"MADT-07"},
+    "SPECMADTMPWAKEUPReservedNonZero": {"MADT-05"},
+    "SPECMADTMPWAKEUPVersion": {"MADT-04", "MADT-14"},
     "SPECMADTPicFlag": {"MADT-01"},
+    "SPECMADTSubType": {"MADT-14"},
+}
+# The same for SPECMADTSubLen, by the type of the entry: 15 and 17 stand for a wakeup structure with a wrong number.
+OURS_BY_TYPE = {
+    0: {"MADT-13"},
+    9: {"MADT-14", "MADT-18"},
+    15: {"MADT-01"},
+    16: {"MADT-02", "MADT-03", "MADT-13", "MADT-14"},
+    17: {"MADT-01"},
 }
 # fwts expects the FADT of one particular release with each MADT revision; the FADT here is our own filling.
 NOT_OF_THE_MADT = {"SPECMADTFADTRevisions"}
@@ -43,6 +51,7 @@ MISSED = {
     "madt-nvs-half",
     "madt-reset-vector-virtual",
     "madt-reset-vector-spills",
+    "madt-length-short",
     "madt-two-structures",
     "madt-mat-wakeup",
     "madt-id-255-type-0",
@@ -74,12 +83,11 @@ def table(signature, revision, body):
     return checksummed(signature + size + bytes([revision]) + b"\0MPWSPCMPWTESTS\1\0\0\0MPWC\1\0\0\0" + body)
 
 
-def dsdt(processors):
-    """A DSDT with a processor device for each UID, without which fwts complains of every processor entry."""
+def dsdt():
+    """A DSDT with processor devices of UID 0 to 7, without which fwts complains of every processor entry."""
     body = b""
-    for number, one in enumerate(processors):
-        names = b"\x08_HID\x0dACPI0007\0\x08_UID\x0c" + one.uid.to_bytes(4, "little")
-        device = b"C%03X" % number + names
+    for uid in range(8):
+        device = b"CPU%d\x08_HID\x0dACPI0007\0\x08_UID\x0a" % uid + bytes([uid])
         body += b"\x5b\x82" + bytes([len(device) + 1]) + device
     return table(b"DSDT", 2, body)
 
@@ -101,11 +109,9 @@ def minor_of(revision):
 
 def dump(data):
     """All that fwts needs beside a MADT; it makes the RSDP, the XSDT and the FACS itself."""
-    madt = decode_madt(data)
-    named: dict[int, Processor] = {one.uid: one for one in madt.processors if one.enabled}
     tables = (
-        ("DSDT", 0x7F5E4000, dsdt(named.values())),
-        ("FACP", 0x7F5E2000, fadt(minor_of(madt.table.revision), 0x7F5E4000)),
+        ("DSDT", 0x7F5E4000, dsdt()),
+        ("FACP", 0x7F5E2000, fadt(minor_of(data[8]), 0x7F5E4000)),
         ("APIC", 0x7F5E3000, data),
     )
     return format_acpidump(AcpiDumpTable(name, address, content, 1) for name, address, content in tables)
@@ -145,13 +151,17 @@ def false_alarm(finding, revision):
     return revision == 5 and ours and (label == "SPECMADTSubType" or text.endswith("should be 0 bytes"))
 
 
+def ours_for(label, text):
+    if label == "SPECMADTSubLen":
+        return OURS_BY_TYPE[int(re.search(r"of type (\d+) ", text)[1])]
+    return OURS[label]
+
+
 def check_we_find(report, revision, failed):
     """Everything that fwts finds we find."""
-    for finding in report.findings:
-        label, text = finding
-        if not false_alarm(finding, revision):
-            expected = {"MADT-13"} if label == "INTERNAL" else OURS[label]
-            assert expected & failed, f"fwts finds {label}: {text}; we find only {sorted(failed)}"
+    for label, text in report.findings:
+        if not false_alarm((label, text), revision):
+            assert ours_for(label, text) & failed, f"fwts finds {label}: {text}; we find only {sorted(failed)}"
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -196,16 +206,16 @@ def test_we_find_what_fwts_finds_in_any_mixture(tmp_path, revision):
             check_we_find(report, revision, failures(tables_of(data)))
 
 
-def test_fwts_misses_most_of_the_madt_mutants(tmp_path):
+def test_fwts_misses_most_of_the_mutants(tmp_path):
+    """A mutant is missed when fwts says the same of it as of what it was made from, its false alarm left aside."""
     missed = {}
     for mutant, node in MUTANTS:
-        data = mutated(mutant, node).madt.data
-        base = open_target(f"model:{mutant.base}").tables.madt.data
-        if examined(data, tmp_path).labels == examined(base, tmp_path).labels:
+        base, data = open_target(f"model:{mutant.base}").tables.madt.data, mutated(mutant, node).madt.data
+        said = [examined(raised(one) if one[8] == 5 else one, tmp_path).findings for one in (base, data)]
+        if said[0] == said[1]:
             missed[mutant.id] = mutant.breaks
     print(f"fwts misses {len(missed)} of {len(MUTANTS)}: {', '.join(f'{id} ({one})' for id, one in missed.items())}")
     assert missed.keys() >= MISSED
-    assert {"MADT-06", "MADT-08", "MADT-09", "MADT-10", "MADT-11", "MADT-15"} <= set(missed.values())
 
 
 def test_fwts_takes_the_address_0(tmp_path):

@@ -7,10 +7,10 @@ newer iasl, ACPICA has changed, and docs that say so have to follow.
 import re
 
 import pytest
-from support.tools import DATA, current_iasl, ids, judged, old_iasl, run
 
 from mpwake.evidence.madt import decode_madt
 from mpwake.targets import open_target
+from support.tools import DATA, current_iasl, ids, judged, old_iasl, run
 
 HEAD = """\
 [0004]                          Signature : "APIC"

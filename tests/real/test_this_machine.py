@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from support.tools import acpica, ids, judged, run
 
 from mpwake.checks.conditions import NO_ENTRY
 from mpwake.evidence.madt import decode_madt
+from support.tools import acpica, ids, judged, run
 
 TABLES = Path("/sys/firmware/acpi/tables")
 MADT = TABLES / "APIC"
@@ -22,7 +22,7 @@ def madt():
         pytest.skip(f"{MADT} takes root to read")
     data = MADT.read_bytes()
     if decode_madt(data).wakeups:
-        pytest.skip("this machine does publish a wakeup mailbox: `mpwake run tables:/sys/firmware/acpi/tables` judges it")
+        pytest.skip("this machine publishes a wakeup mailbox: mpwake run tables:/sys/firmware/acpi/tables judges it")
     return data
 
 
@@ -42,7 +42,6 @@ def test_a_machine_without_a_mailbox_is_no_subject(tmp_path, madt):
 
 
 def test_nor_is_its_dump(tmp_path, madt):
-    """acpidump reads sysfs too; other processes may not, so an empty dump is no fault of ours."""
     result = run(acpica("current", "acpidump"), "-o", "dump.txt", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     document = judged("dump.txt", cwd=tmp_path)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+
 from support.cli import mpwake
 
 DATA = Path(__file__).parent.parent / "data"
@@ -39,7 +40,7 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def judged(location: str | Path, *words: str, cwd: Path) -> dict[str, Any]:
-    """Judge tables with the command, and return its JSON document. It must come to an end, and say nothing beside it."""
+    """Judge tables with the command, and return its JSON document; nothing else may be said."""
     result = mpwake("run", f"tables:{location}", *words, "--format", "json", "--out", cwd / "out", "--quiet", cwd=cwd)
     assert result.stderr == ""
     document = json.loads(result.stdout)

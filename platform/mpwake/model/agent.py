@@ -63,9 +63,7 @@ class Branch:
     """Go to a label, under a condition or always."""
 
     to: str = described("Label")
-    if_: tuple[Value, ...] | None = described(
-        "[a, eq|ne|lt|ge, b]; always when it is not given", None, "if"
-    )
+    if_: tuple[Value, ...] | None = described("[a, eq|ne|lt|ge, b]; always when it is not given", None, "if")
 
 
 @attrs.frozen

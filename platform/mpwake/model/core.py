@@ -8,14 +8,14 @@ cache does not notice a change in another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from mpwake.model.agent import PAGE
 from mpwake.model.jit import compiled
-from mpwake.model.program import COLUMNS, REGISTERS, Program, signed
+from mpwake.model.program import REGISTERS, Program, signed
 
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
@@ -35,39 +35,39 @@ _SIGN = -0x8000000000000000
 _EMPTY, _USED, _GONE = range(3)
 
 
+# Columns of State.agents: what there is of each agent, its registers and its store buffer among it.
+PC, STATUS, WAIT, BASE, RESET_ROW, ID, BUFFERED = range(7)
+R = 7
+B = R + REGISTERS
+AGENT = B + 4 * SLOTS
+# Places in State.told: the effect of the last step, and behind it the number of the next request.
+POSITION = 5
+
+
 class State(NamedTuple):
     """The whole machine. A is the number of agents, agent 0 the sender.
 
-    ``page`` uint8[4096]; ``code`` int64[rows, 8], all programs one after the other; ``base``, ``reset``, ``pc``,
-    ``status``, ``wait``, ``ids``, ``buffered`` int64[A], rows counted in ``code``; ``registers`` int64[A, 16];
-    ``buffer`` int64[A, 8, 4] of offset, width, value, release; ``requests`` int64[R, 3] of op, target, vector;
-    ``position`` int64[1]; ``woken`` int64[S, 2], a hash table of state and APIC ID; ``effect`` int64[5].
+    ``page`` uint8[4096]; ``code`` int64[rows, 8], all programs one after the other; ``agents`` int64[A, 55], a row for
+    each: pc, status, wait, base, reset (pc, base and reset are rows of ``code``), APIC ID, number of buffered stores,
+    16 registers, 8 buffered stores of offset, width, value and release; ``requests`` int64[n, 3] of op, target, vector;
+    ``woken`` int64[m, 2], a hash table of state and APIC ID; ``told`` int64[6], the effect and the request's number.
     """
 
     page: U8
     code: I64
-    base: I64
-    reset: I64
-    pc: I64
-    status: I64
-    wait: I64
-    ids: I64
-    registers: I64
-    buffered: I64
-    buffer: I64
+    agents: I64
     requests: I64
-    position: I64
     woken: I64
-    effect: I64
+    told: I64
 
 
 @compiled
 def _told(s: State, kind: int, offset: int, width: int, value: int, number: int) -> None:
-    s.effect[KIND] = kind
-    s.effect[OFFSET] = offset
-    s.effect[WIDTH] = width
-    s.effect[VALUE] = value
-    s.effect[NUMBER] = number
+    s.told[KIND] = kind
+    s.told[OFFSET] = offset
+    s.told[WIDTH] = width
+    s.told[VALUE] = value
+    s.told[NUMBER] = number
 
 
 @compiled
@@ -94,11 +94,11 @@ def _read(s: State, agent: int, offset: int, width: int) -> int:
     value = 0
     for number in range(width):
         at = offset + number
-        byte = np.int64(s.page[at])
-        for slot in range(s.buffered[agent] - 1, -1, -1):
-            start = s.buffer[agent, slot, 0]
-            if start <= at < start + s.buffer[agent, slot, 1]:
-                byte = (s.buffer[agent, slot, 2] >> (8 * (at - start))) & 0xFF
+        byte: Any = np.int64(s.page[at])
+        for slot in range(s.agents[agent, BUFFERED] - 1, -1, -1):
+            start = s.agents[agent, B + 4 * slot + 0]
+            if start <= at < start + s.agents[agent, B + 4 * slot + 1]:
+                byte = (s.agents[agent, B + 4 * slot + 2] >> (8 * (at - start))) & 0xFF
                 break
         value |= byte << (8 * number)
     return value
@@ -106,7 +106,7 @@ def _read(s: State, agent: int, offset: int, width: int) -> int:
 
 @compiled
 def _value(s: State, agent: int, kind: int, value: int) -> int:
-    return s.registers[agent, value] if kind == 1 else value
+    return s.agents[agent, R + value] if kind == 1 else value
 
 
 @compiled
@@ -163,31 +163,35 @@ def _unwake(s: State, id: int) -> None:
 @compiled
 def drainable(s: State, agent: int, slot: int, memory: int) -> bool:
     """Say whether the memory model lets a buffered store (slot from 0) become visible now."""
-    if slot < 0 or slot >= s.buffered[agent]:
+    if slot < 0 or slot >= s.agents[agent, BUFFERED]:
         return False
     if memory != RELAXED or slot == 0:
         return memory != SC and slot == 0
-    if s.buffer[agent, slot, 3] != 0:
+    if s.agents[agent, B + 4 * slot + 3] != 0:
         return False
-    start, width = s.buffer[agent, slot, 0], s.buffer[agent, slot, 1]
+    start, width = s.agents[agent, B + 4 * slot + 0], s.agents[agent, B + 4 * slot + 1]
     for earlier in range(slot):
-        other = s.buffer[agent, earlier, 0]
-        if other < start + width and start < other + s.buffer[agent, earlier, 1]:
+        other = s.agents[agent, B + 4 * earlier + 0]
+        if other < start + width and start < other + s.agents[agent, B + 4 * earlier + 1]:
             return False
     return True
 
 
 @compiled
 def _drain(s: State, agent: int, slot: int) -> None:
-    offset, width, value = s.buffer[agent, slot, 0], s.buffer[agent, slot, 1], s.buffer[agent, slot, 2]
+    offset, width, value = (
+        s.agents[agent, B + 4 * slot + 0],
+        s.agents[agent, B + 4 * slot + 1],
+        s.agents[agent, B + 4 * slot + 2],
+    )
     _write(s, offset, width, value)
     _told(s, VISIBLE, offset, width, value, 0)
-    for later in range(slot, s.buffered[agent] - 1):
+    for later in range(slot, s.agents[agent, BUFFERED] - 1):
         for column in range(4):
-            s.buffer[agent, later, column] = s.buffer[agent, later + 1, column]
-    s.buffered[agent] -= 1
+            s.agents[agent, B + 4 * later + column] = s.agents[agent, B + 4 * later + 4 + column]
+    s.agents[agent, BUFFERED] -= 1
     for column in range(4):
-        s.buffer[agent, s.buffered[agent], column] = 0
+        s.agents[agent, B + 4 * s.agents[agent, BUFFERED] + column] = 0
 
 
 @compiled
@@ -198,14 +202,14 @@ def _store(s: State, agent: int, row: I64, memory: int) -> bool:
         _write(s, offset, width, value)
         _told(s, VISIBLE, offset, width, value, 0)
         return True
-    slot = s.buffered[agent]
+    slot = s.agents[agent, BUFFERED]
     if slot == SLOTS:
         return False
-    s.buffer[agent, slot, 0] = offset
-    s.buffer[agent, slot, 1] = width
-    s.buffer[agent, slot, 2] = value
-    s.buffer[agent, slot, 3] = row[5]
-    s.buffered[agent] += 1
+    s.agents[agent, B + 4 * slot + 0] = offset
+    s.agents[agent, B + 4 * slot + 1] = width
+    s.agents[agent, B + 4 * slot + 2] = value
+    s.agents[agent, B + 4 * slot + 3] = row[5]
+    s.agents[agent, BUFFERED] += 1
     _told(s, STORE, offset, width, value, 0)
     return True
 
@@ -215,31 +219,31 @@ def _poll(s: State, agent: int, row: I64) -> int:
     value = _read(s, agent, row[1], row[2])
     _told(s, LOAD, row[1], row[2], value, 0)
     if _holds(row[3], value, _value(s, agent, row[4], row[5])):
-        return s.base[agent] + row[6]
+        return s.agents[agent, BASE] + row[6]
     if row[7] < 0:
-        return s.pc[agent]
-    s.registers[agent, row[7]] -= 1
-    return s.pc[agent] + 1 if s.registers[agent, row[7]] == 0 else s.pc[agent]
+        return s.agents[agent, PC]
+    s.agents[agent, R + row[7]] -= 1
+    return s.agents[agent, PC] + 1 if s.agents[agent, R + row[7]] == 0 else s.agents[agent, PC]
 
 
 @compiled
 def _request(s: State, agent: int, row: I64) -> int:
-    if agent != 0 or s.position[0] >= s.requests.shape[0]:
-        return s.base[agent] + row[4]
+    if agent != 0 or s.told[POSITION] >= s.requests.shape[0]:
+        return s.agents[agent, BASE] + row[4]
     for column in range(3):
-        s.registers[agent, row[1 + column]] = s.requests[s.position[0], column]
-    _told(s, REQUEST, 0, 0, s.requests[s.position[0], 0], 0)
-    s.position[0] += 1
-    return s.pc[agent] + 1
+        s.agents[agent, R + row[1 + column]] = s.requests[s.told[POSITION], column]
+    _told(s, REQUEST, 0, 0, s.requests[s.told[POSITION], 0], 0)
+    s.told[POSITION] += 1
+    return s.agents[agent, PC] + 1
 
 
 @compiled
 def _reset(s: State, id: int) -> None:
-    for agent in range(1, s.pc.shape[0]):
-        if s.ids[agent] == id and s.status[agent] == LANDED:
-            if s.reset[agent] >= 0:
-                s.status[agent] = RUNNING
-                s.pc[agent] = s.reset[agent]
+    for agent in range(1, s.agents.shape[0]):
+        if s.agents[agent, ID] == id and s.agents[agent, STATUS] == LANDED:
+            if s.agents[agent, RESET_ROW] >= 0:
+                s.agents[agent, STATUS] = RUNNING
+                s.agents[agent, PC] = s.agents[agent, RESET_ROW]
                 _told(s, RESET, 0, 0, id, 0)
             return
 
@@ -247,38 +251,38 @@ def _reset(s: State, id: int) -> None:
 @compiled
 def _compute(s: State, agent: int, row: I64) -> int:
     # The operations that touch registers and the set of woken APIC IDs only; returns the next row.
-    op, following = row[0], s.pc[agent] + 1
+    op, following = row[0], s.agents[agent, PC] + 1
     if op == _BRANCH:
         left, right = _value(s, agent, row[2], row[3]), _value(s, agent, row[4], row[5])
-        return s.base[agent] + row[6] if _holds(row[1], left, right) else following
+        return s.agents[agent, BASE] + row[6] if _holds(row[1], left, right) else following
     if op == _SET:
-        s.registers[agent, row[1]] = _value(s, agent, row[2], row[3])
+        s.agents[agent, R + row[1]] = _value(s, agent, row[2], row[3])
     elif op == _ADD:
-        total = _sum(s.registers[agent, row[1]], _value(s, agent, row[2], row[3]))
-        s.registers[agent, row[1]] = _cut(total, row[4])
+        total = _sum(s.agents[agent, R + row[1]], _value(s, agent, row[2], row[3]))
+        s.agents[agent, R + row[1]] = _cut(total, row[4])
     elif op == _WOKEN_TEST:
-        return s.base[agent] + row[3] if is_woken(s, _value(s, agent, row[1], row[2])) else following
+        return s.agents[agent, BASE] + row[3] if is_woken(s, _value(s, agent, row[1], row[2])) else following
     elif op == _WOKEN_ADD:
         _wake(s, _value(s, agent, row[1], row[2]))
     elif op == _WOKEN_REMOVE:
         _unwake(s, _value(s, agent, row[1], row[2]))
     elif op == _DELAY:
-        s.wait[agent] = _value(s, agent, row[1], row[2])
+        s.agents[agent, WAIT] = _value(s, agent, row[1], row[2])
     return following
 
 
 @compiled
 def _speak(s: State, agent: int, row: I64) -> int:
     # The operations that end a life or tell of something; returns the next row.
-    op, here = row[0], s.pc[agent]
+    op, here = row[0], s.agents[agent, PC]
     if op == _HALT:
-        s.status[agent] = HALTED
+        s.agents[agent, STATUS] = HALTED
         return here
     if op == _DIE:
-        s.status[agent] = DEAD
+        s.agents[agent, STATUS] = DEAD
         return here
     if op == _JUMP:
-        s.status[agent] = LANDED
+        s.agents[agent, STATUS] = LANDED
         _told(s, LANDING, 0, 0, _value(s, agent, row[1], row[2]), 0)
         return here
     if op == _RETURN:
@@ -292,32 +296,32 @@ def _speak(s: State, agent: int, row: I64) -> int:
 
 @compiled
 def _operate(s: State, agent: int, memory: int) -> None:
-    row = s.code[s.pc[agent]]
+    row = s.code[s.agents[agent, PC]]
     op = row[0]
     if op == _LOAD:
         value = _read(s, agent, row[2], row[3])
-        s.registers[agent, row[1]] = value
+        s.agents[agent, R + row[1]] = value
         _told(s, LOAD, row[2], row[3], value, 0)
-        s.pc[agent] += 1
+        s.agents[agent, PC] += 1
     elif op == _STORE:
         if _store(s, agent, row, memory):
-            s.pc[agent] += 1
+            s.agents[agent, PC] += 1
     elif op == _POLL:
-        s.pc[agent] = _poll(s, agent, row)
+        s.agents[agent, PC] = _poll(s, agent, row)
     elif op == _NEXT:
-        s.pc[agent] = _request(s, agent, row)
+        s.agents[agent, PC] = _request(s, agent, row)
     elif op == _FENCE:
-        if s.buffered[agent] == 0:
-            s.pc[agent] += 1
+        if s.agents[agent, BUFFERED] == 0:
+            s.agents[agent, PC] += 1
     elif op in (_HALT, _DIE, _JUMP, _RETURN, _EMIT, _RESET):
-        s.pc[agent] = _speak(s, agent, row)
+        s.agents[agent, PC] = _speak(s, agent, row)
     else:
-        s.pc[agent] = _compute(s, agent, row)
+        s.agents[agent, PC] = _compute(s, agent, row)
 
 
 @compiled
 def step(s: State, agent: int, action: int, memory: int) -> bool:
-    """Take one action of one agent; ``s.effect`` tells what it did. Return whether it was possible."""
+    """Take one action of one agent; ``s.told`` tells what it did. Return whether it was possible."""
     _told(s, NONE, 0, 0, 0, 0)
     if action > 0:
         if not drainable(s, agent, action - 1, memory):
@@ -325,11 +329,11 @@ def step(s: State, agent: int, action: int, memory: int) -> bool:
             return False
         _drain(s, agent, action - 1)
         return True
-    if s.status[agent] != RUNNING:
+    if s.agents[agent, STATUS] != RUNNING:
         _told(s, IMPOSSIBLE, 0, 0, 0, 0)
         return False
-    if s.wait[agent] > 0:
-        s.wait[agent] -= 1
+    if s.agents[agent, WAIT] > 0:
+        s.agents[agent, WAIT] -= 1
         return True
     _operate(s, agent, memory)
     return True
@@ -349,27 +353,18 @@ def state_of(
     unique = list({id(program): program for program in programs}.values())
     starts = np.cumsum([0, *(len(program.code) for program in unique)])
     base = {id(program): int(start) for program, start in zip(unique, starts, strict=False)}
-    count = len(programs)
-    code = np.concatenate([program.code for program in unique]) if unique else np.zeros((0, COLUMNS), np.int64)
-    registers = np.zeros((count, REGISTERS), np.int64)
-    registers[:, 0] = [signed(one) for one in ids]
-    registers[:, 1] = np.arange(count)
+    agents = np.zeros((len(programs), AGENT), np.int64)
+    for number, (program, one) in enumerate(zip(programs, ids, strict=True)):
+        start = base[id(program)]
+        reset = start + program.reset if program.reset >= 0 else -1
+        agents[number, : R + 2] = [start + program.entry, 0, 0, start, reset, signed(one), 0, signed(one), number]
     return State(
         page=np.frombuffer(page.ljust(PAGE, b"\0"), np.uint8).copy(),
-        code=np.ascontiguousarray(code, np.int64),
-        base=np.array([base[id(one)] for one in programs], np.int64),
-        reset=np.array([base[id(one)] + one.reset if one.reset >= 0 else -1 for one in programs], np.int64),
-        pc=np.array([base[id(one)] + one.entry for one in programs], np.int64),
-        status=np.zeros(count, np.int64),
-        wait=np.zeros(count, np.int64),
-        ids=np.array([signed(one) for one in ids], np.int64),
-        registers=registers,
-        buffered=np.zeros(count, np.int64),
-        buffer=np.zeros((count, SLOTS, 4), np.int64),
+        code=np.ascontiguousarray(np.concatenate([program.code for program in unique]), np.int64),
+        agents=agents,
         requests=np.array([[signed(one) for one in row] for row in requests], np.int64).reshape(-1, 3),
-        position=np.zeros(1, np.int64),
-        woken=np.zeros((_table(count, len(requests)), 2), np.int64),
-        effect=np.zeros(5, np.int64),
+        woken=np.zeros((_table(len(programs), len(requests)), 2), np.int64),
+        told=np.zeros(6, np.int64),
     )
 
 
@@ -395,13 +390,48 @@ class Machine:
     def step(self, agent: int, action: int) -> tuple[int, int, int, int, int]:
         """Take one action; return kind (index into ``EFFECTS``), offset, width, value, number."""
         step(self.state, agent, action, self.memory)
-        kind, offset, width, value, number = (int(one) for one in self.state.effect)
+        kind, offset, width, value, number = (int(one) for one in self.state.told[:POSITION])
         return kind, offset, width, value, number
+
+    @property
+    def page(self) -> U8:
+        """The mailbox page."""
+        return self.state.page
 
     @property
     def pc(self) -> I64:
         """Program counters, counted within each agent's own program."""
-        return self.state.pc - self.state.base
+        return self.state.agents[:, PC] - self.state.agents[:, BASE]
+
+    @property
+    def status(self) -> I64:
+        """Status of each agent: running, landed, halted, dead."""
+        return self.state.agents[:, STATUS]
+
+    @property
+    def wait(self) -> I64:
+        """Steps that each agent still waits."""
+        return self.state.agents[:, WAIT]
+
+    @property
+    def registers(self) -> I64:
+        """Registers, int64[A, 16]."""
+        return self.state.agents[:, R:B]
+
+    @property
+    def buffered(self) -> I64:
+        """Number of buffered stores of each agent."""
+        return self.state.agents[:, BUFFERED]
+
+    @property
+    def buffer(self) -> I64:
+        """Buffered stores, int64[A, 8, 4] of offset, width, value, release."""
+        return self.state.agents[:, B:].reshape(-1, SLOTS, 4)
+
+    @property
+    def position(self) -> I64:
+        """Number of the next request, int64[1]."""
+        return self.state.told[POSITION:]
 
     def woken_ids(self) -> set[int]:
         """Return the set of woken APIC IDs."""
