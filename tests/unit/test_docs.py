@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from mpwake.evidence import acpi, acpidump, command_line, fdt, madt, memory_map
+from mpwake.evidence import acpi, acpidump, aml, command_line, fdt, madt, memory_map
 from mpwake.spec import document
 from mpwake.spec.requirements import ID, registry
 from mpwake.spec.verdicts import TABLE
@@ -141,6 +141,7 @@ def bounds():
         f"{fdt.MAX_PROPERTIES} properties",
         f"memory map | {memory_map.MAX_RANGES} ranges",
         f"YAML | {document.MAX_BYTES >> 20} MiB, {document.MAX_DEPTH} levels",
+        f"`_MAT` objects of an AML table | {aml.MAX_FOUND}",
         f"kernel command line | {command_line.MAX_TEXT >> 10} KiB",
         f"mailbox page | {tables.PAGE} bytes",
     ]

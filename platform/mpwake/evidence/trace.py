@@ -1,4 +1,4 @@
-"""The evidence of the ``receiver`` and ``sender`` roles: who did what to the mailbox, in the order in which it was seen.
+"""The evidence of the ``receiver`` and ``sender`` roles: who did what to the mailbox, in the order that it was seen in.
 
 A trace is what a target observed from outside: stores at the moment they became visible, loads, landings, what the
 operating system's bring-up returned, and what it did beside the mailbox (IPIs, MSRs, mappings, console lines).
@@ -30,8 +30,8 @@ class Event:
     """One thing that was seen.
 
     ``agent`` is 0 for the operating system, else the number of an AP; ``offset`` and ``width`` are bytes of the page, and
-    ``value`` is unsigned: what was loaded or stored, the vector of a landing, the code of a return (signed), the op of a
-    request, the APIC ID of a reset. ``count`` tells how many equal loads in a row stand for one event, the first at
+    ``value`` is unsigned: what was loaded or stored, the vector of a landing, the code of a return (signed), the op of
+    a request, the APIC ID of a reset. ``count`` tells how many equal loads in a row stand for one event, the first at
     ``time``, the last at ``until``. ``target`` and ``vector`` belong to a request; ``note`` is the kind of an emit.
     """
 
@@ -56,8 +56,8 @@ class Event:
 class Trace:
     """Everything that was seen of one run.
 
-    ``ids`` are the APIC IDs of the agents by number (that of the operating system's own processor first); ``before`` and
-    ``after`` are the page at its ends; ``stuck`` tells that nothing could happen any more while a request was pending,
+    ``ids`` are the APIC IDs of the agents by number (that of the operating system's own processor first); ``before``
+    and ``after`` are the page at its ends; ``stuck`` tells that nothing could happen any more while a request was pending,
     ``spent`` that the budget ended first. ``end`` is the time at which observation ended.
     """
 
@@ -71,9 +71,7 @@ class Trace:
 
     def stores(self, agent: int | None = None) -> tuple[Event, ...]:
         """Return the stores, of one agent or of all."""
-        return tuple(
-            one for one in self.events if one.kind is Kind.STORE and (agent is None or one.agent == agent)
-        )
+        return tuple(one for one in self.events if one.kind is Kind.STORE and (agent is None or one.agent == agent))
 
     def of(self, kind: Kind) -> tuple[Event, ...]:
         """Return the events of one kind."""

@@ -37,6 +37,6 @@ _NUMBA = _numba()
 def compiled(function: F) -> F:
     """Compile a function on its first call, releasing the GIL; cache the machine code where there is a place for it."""
     try:
-        return cast(F, _NUMBA.njit(cache=True, nogil=True, error_model="numpy")(function))
+        return cast("F", _NUMBA.njit(cache=True, nogil=True, error_model="numpy")(function))
     except RuntimeError:
-        return cast(F, _NUMBA.njit(nogil=True, error_model="numpy")(function))
+        return cast("F", _NUMBA.njit(nogil=True, error_model="numpy")(function))
