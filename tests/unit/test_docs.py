@@ -167,3 +167,16 @@ def test_the_verdicts_are_those_of_the_table(verdict):
 @pytest.mark.parametrize("kind", events.KINDS)
 def test_every_kind_of_line_in_a_stream_is_described(kind):
     assert f"| `{kind}` |" in (ROOT / "docs/reports.md").read_text(encoding="utf-8")
+
+
+def quoted():
+    """What docs/adding-a-requirement.md quotes: the file that the sentence before a block names, and the block."""
+    text = (ROOT / "docs/adding-a-requirement.md").read_text(encoding="utf-8")
+    return re.findall(r"`([^`\n]+)`:\n\n```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_what_is_quoted_stands_in_the_files():
+    assert len(quoted()) == 5
+    for name, block in quoted():
+        source = (ROOT / name).read_text(encoding="utf-8")
+        assert block in source, f"{name} does not hold\n{block}"

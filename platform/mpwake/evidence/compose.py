@@ -5,11 +5,15 @@ Every field can be given a wrong value, and any byte can be patched afterwards, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import attrs
 
 from mpwake.evidence import fdt, madt
 from mpwake.evidence.acpi import checksummed, decode_header
 from mpwake.evidence.command_line import parse
+from mpwake.evidence.exhibit import CodecError
 from mpwake.evidence.memory_map import MemoryRange, memory_map_of
 from mpwake.evidence.tables import Tables
 from mpwake.spec.document import Node, described
@@ -31,17 +35,23 @@ def _in(value: int, bits: int, name: str) -> None:
         raise ValueError(f"{name} is {value:#x}, which does not fit into {bits} bits")
 
 
+def _decodable(decode: Callable[[Any], object], data: bytes | str) -> None:
+    try:
+        decode(data)
+    except CodecError as error:
+        raise ValueError(f"what is composed cannot be read: {error}") from None
+
+
 @attrs.frozen
 class Patch:
-    """Bytes written over the finished table, after its checksum was made."""
+    """Bytes written over the finished table, or behind it, after its checksum was made."""
 
     at: int = described("Byte offset")
     data: str = described("Bytes in hex")
 
     def __attrs_post_init__(self) -> None:
         hex_bytes(self.data)
-        if self.at < 0:
-            raise ValueError(f"the offset {self.at} is negative")
+        _in(self.at, 20, "at")
 
 
 @attrs.frozen
@@ -119,6 +129,7 @@ class MadtDocument:
     def __attrs_post_init__(self) -> None:
         _in(self.revision, 8, "revision")
         _in(self.length or 0, 32, "length")
+        _decodable(madt.decode_madt, self.encode())
 
     def encode(self) -> bytes:
         """Return the table's bytes."""
@@ -144,6 +155,10 @@ class FdtDocument:
         """Return the blob's bytes."""
         return _patched(fdt.encode_fdt(_tree(self.tree), boot_cpuid=self.boot_cpuid), self.patch)
 
+    def __attrs_post_init__(self) -> None:
+        _in(self.boot_cpuid, 32, "boot_cpuid")
+        _decodable(fdt.decode_fdt, self.encode())
+
 
 def _tree(node: Node) -> fdt.Tree:
     if not isinstance(node.value, dict):
@@ -154,8 +169,10 @@ def _tree(node: Node) -> fdt.Tree:
 def _value(node: Node) -> bytes | fdt.Tree:
     value = node.value
     if isinstance(value, dict) and set(value) == {"bytes"}:
+        if not isinstance(value["bytes"].value, str):
+            raise value["bytes"].error("bytes in hex are text", "put them in quotes")
         try:
-            return hex_bytes(str(value["bytes"].value))
+            return hex_bytes(value["bytes"].value)
         except ValueError as error:
             raise value["bytes"].error(str(error)) from None
     if isinstance(value, dict):
@@ -185,6 +202,14 @@ class TablesDocument:
     boot_apic_id: int | None = described("APIC ID of the processor that boots", None)
     reset_code_size: int | None = described("Bytes of code at ResetVector", None)
 
+    def __attrs_post_init__(self) -> None:
+        _in(self.boot_apic_id or 0, 32, "boot_apic_id")
+        _in(self.reset_code_size or 0, 32, "reset_code_size")
+        encode_mat(tuple(map(hex_bytes, self.mat)))
+        _decodable(parse, self.command_line or "")
+        if len(_patched(bytes(PAGE), self.mailbox or ())) > PAGE:
+            raise ValueError(f"the mailbox is one page: a patch goes beyond its {PAGE} bytes")
+
 
 def _patched(data: bytes, patches: tuple[Patch, ...]) -> bytes:
     for patch in patches:
@@ -204,6 +229,8 @@ def encode_mat(buffers: tuple[bytes, ...]) -> bytes:
     """Return an SSDT with a device for each buffer whose Name(_MAT) is that buffer (at most 255 bytes each)."""
     body = b""
     for number, data in enumerate(buffers):
+        if number > 0xF or len(data) > 0xFF:
+            raise ValueError("at most 16 _MAT buffers of at most 255 bytes are composed")
         content = b"\x0a" + bytes([len(data)]) + data
         name = b"\x08_MAT\x11" + _package_length(len(content)) + content
         device = b"CPU" + b"%X" % number + name
