@@ -24,3 +24,21 @@ Feature: The mailbox page as firmware hands it over
     Given a published mailbox
     When the mailbox page is read as firmware left it
     Then ApicId is 0xFFFFFFFF and WakeupVector 0
+
+  @MEM-06 @receiver
+  Scenario: Firmware and APs write nothing in the OS section except Command
+    Given an AP loop that polls the mailbox
+    When the operating system wakes a processor in a poisoned page
+    Then firmware writes nothing in the OS section but Command
+
+  @MEM-07 @receiver
+  Scenario: On the firmware side only the accepting AP writes Command, and only the value 0
+    Given an AP loop that polls the mailbox
+    When the operating system wakes a processor in a poisoned page
+    Then only the processor that accepts a command writes Command, and only 0
+
+  @MEM-12 @receiver
+  Scenario: The 2032 bytes of ReservedForOs at offset 16 belong to the OS
+    Given an AP loop that polls the mailbox
+    When the operating system wakes a processor in a poisoned page
+    Then bytes 16 to 2047 keep their content

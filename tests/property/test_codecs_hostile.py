@@ -7,13 +7,14 @@ no single call takes more than a second of CPU time.
 from __future__ import annotations
 
 import functools
+import pickle
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import attrs
 import pytest
@@ -287,24 +288,24 @@ def test_what_is_mutated_are_tables_of_every_kind() -> None:
 # Inputs that are not random: as large as they may be, and made to take time.
 
 
-class Late(Exception):
-    """The limit is over."""
+# In a process of its own, which the kernel ends when the time is over, so that a hopeless one need not be waited for.
+JUDGING = f"""
+import pickle, signal, sys
+from mpwake.spec.requirements import Role
+from mpwake.suite.mutants import judge_all
+tables = pickle.load(sys.stdin.buffer)
+signal.setitimer(signal.ITIMER_PROF, {LIMIT})
+print(len(judge_all(tables, Role.TABLES)))
+"""
 
 
-@contextmanager
-def cpu_limit(seconds: float = LIMIT) -> Iterator[None]:
-    """Raise ``Late`` where a block has taken its CPU time, so that a hopeless one need not be waited for."""
-
-    def expire(_signal: int, _frame: FrameType | None) -> None:
-        raise Late
-
-    before = signal.signal(signal.SIGPROF, expire)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+def judged_within_the_limit(tables: Tables) -> bool:
+    done = subprocess.run(
+        [sys.executable, "-c", JUDGING], input=pickle.dumps(tables), stdout=subprocess.PIPE, check=False
+    )
+    if done.returncode not in (0, -signal.SIGPROF):
+        raise RuntimeError(f"the judging process ended with {done.returncode}")
+    return done.returncode == 0 and int(done.stdout) == CHECKS
 
 
 def mailboxes(number: int, **parent: bytes) -> Tree:
@@ -319,31 +320,25 @@ def mailboxes(number: int, **parent: bytes) -> Tree:
 def test_a_tree_of_many_properties_is_judged_within_the_limit() -> None:
     node: Tree = {f"p{one}": cells(one) for one in range(8_000)}
     tables = Tables(fdt=decode_fdt(encode_fdt({**mailboxes(1), "reserved-memory": {"w@0": node}})))
-    with cpu_limit():
-        assert len(judge_all(tables, Role.TABLES)) == CHECKS
+    assert judged_within_the_limit(tables)
 
 
 def test_a_madt_of_many_processors_is_judged_within_the_limit() -> None:
     entries = (encode_lapic(0, 0, 1), *(encode_x2apic(one, one, 1) for one in range(255, 4_255)))
     tables = Tables(madt=decode_madt(encode_madt((*entries, encode_wakeup(1, 0x1000, 0)), 7)))
-    with cpu_limit():
-        assert len(judge_all(tables, Role.TABLES)) == CHECKS
+    assert judged_within_the_limit(tables)
 
 
-@pytest.mark.xfail(raises=Late, reason="DT-22 joins as many cells as #address-cells says, in quadratic time")
+@pytest.mark.xfail(raises=AssertionError, reason="DT-22 joins as many cells as #address-cells says, in quadratic time")
 def test_cells_without_end_are_judged_within_the_limit() -> None:
     node: Tree = {"compatible": strings("intel,wakeup-mailbox"), "reg": b"\x11" * (2 << 20)}
     root: Tree = {"reserved-memory": {"#address-cells": cells(0x7FFFFFFF), "w@0": node}}
     tables = Tables(fdt=decode_fdt(encode_fdt(root)))
-    with cpu_limit():
-        judge_all(tables, Role.TABLES)
+    assert judged_within_the_limit(tables)
 
 
-@pytest.mark.xfail(
-    raises=Late, reason="MADT-06 and DT-23 compare every node with every structure, decoded anew each time"
-)
+@pytest.mark.xfail(raises=AssertionError, reason="MADT-06 and DT-23 hold every node against every structure")
 def test_many_nodes_beside_many_structures_are_judged_within_the_limit() -> None:
     structures = encode_wakeup(1, 0x1000, 0) * 4000
     fdt, madt = decode_fdt(encode_fdt(mailboxes(4000))), decode_madt(encode_madt((structures,), 7))
-    with cpu_limit():
-        judge_all(Tables(madt=madt, fdt=fdt), Role.TABLES)
+    assert judged_within_the_limit(Tables(madt=madt, fdt=fdt))

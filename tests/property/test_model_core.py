@@ -6,13 +6,16 @@ Both copies of the core are held to the twin: the compiled one, and the same sou
 from __future__ import annotations
 
 import importlib.util
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from mpwake.model import core
@@ -30,9 +33,11 @@ from mpwake.model.agent import (
     Load,
     Next,
     Operation,
+    Place,
     Poll,
     Span,
     Store,
+    Value,
     WokenTest,
 )
 from mpwake.model.program import Program, compile_agent
@@ -42,6 +47,7 @@ from mpwake.spec.requirements import Role
 MASK = (1 << 64) - 1
 MEMORIES: tuple[Memory, ...] = ("sc", "tso", "relaxed")
 Step = tuple[int, int]
+T = TypeVar("T")
 
 
 def uncompiled() -> ModuleType:
@@ -126,92 +132,142 @@ def agree(of: ModuleType, setting: Setting, steps: list[Step]) -> Twin:
 
 
 # Few bytes, few APIC IDs and few numbers, so that stores overlap, ids meet and conditions hold now and then.
-APIC_IDS = st.sampled_from([0, 1, 2, 3, 0xFFFFFFFF])
-CONSTANTS = st.one_of(
-    st.integers(0, 3),
-    st.integers(0, 3),
-    st.sampled_from([-1, -5, 0xFF, 0x100, 0xFFFF, 0xFFFFFFFF, 1 << 32, (1 << 63) - 1, 1 << 63, MASK, -(1 << 63)]),
-    st.integers(-(1 << 63), MASK),
-)
-PLACES = st.one_of(
-    st.sampled_from(sorted(FIELDS)),
-    st.builds(Span, st.integers(0, 16), st.sampled_from(WIDTHS)),
-    st.sampled_from(WIDTHS).map(lambda width: Span(PAGE - width, width)),
-)
+APIC_IDS = (1, 2, 3, 1, 2, 3, 0, 0xFFFFFFFF)
+SMALL = (0, 1, 2, 3)
+LARGE = (-1, -5, 0xFF, 0x100, 0xFFFF, 0xFFFFFFFF, 1 << 32, (1 << 63) - 1, 1 << 63, MASK, -(1 << 63))
 
 
-def operations(names: list[str], labels: list[str], sender: bool) -> st.SearchStrategy[Operation]:
-    """Return any one operation over these registers and labels; those that end an agent's run come seldom."""
-    to, label, word = st.sampled_from(names), st.sampled_from(labels), st.sampled_from(CONDITIONS)
-    value = CONSTANTS | st.sampled_from([*names, "self", "index"])
-    identity = APIC_IDS | st.sampled_from([*names, "self"])
-    condition = st.none() | st.tuples(value, word, value)
-    store, load = st.builds(Store, PLACES, value, st.booleans()), st.builds(Load, to, PLACES)
-    poll = st.builds(Poll, PLACES, st.tuples(word, value), label, st.sampled_from([*names, *names, None]))
-    often = [
-        st.builds(Operation, store=store),
-        st.builds(Operation, load=load),
-        st.builds(Operation, branch=st.builds(Branch, label, condition)),
-        st.builds(Operation, reset=identity),
-    ]
-    seldom = [
-        st.builds(Operation, set=st.builds(Assign, to, value)),
-        st.builds(Operation, add=st.builds(Add, to, value, st.sampled_from(WIDTHS))),
-        st.builds(Operation, poll=poll),
-        *[st.builds(Operation, next=st.builds(Next, to, to, to, label))] * sender,
-        st.builds(Operation, return_=value),
-        st.builds(Operation, woken_test=st.builds(WokenTest, identity, label)),
-        st.builds(Operation, woken_add=identity),
-        st.builds(Operation, woken_remove=identity),
-        st.builds(Operation, emit=st.builds(Emit, st.sampled_from(EMITS), value)),
-        st.builds(Operation, fence=st.just(True)),
-        st.builds(Operation, delay=st.integers(0, 3) | st.sampled_from(["self", "index"])),
-        *[st.builds(Operation, jump=value)] * (not sender),
-    ]
-    last = st.sampled_from([Operation(halt=True), Operation(die=True), Operation(jump=1)])
-    return st.sampled_from([*often * 3, often[0], often[0], *seldom * 2, last]).flatmap(lambda one: one)
+class Choices:
+    """Choices out of drawn bytes, 0 for ever behind the last: faster than a strategy for each, and it shrinks."""
+
+    def __init__(self, data: bytes) -> None:
+        self.left = iter(data)
+
+    def number(self, below: int) -> int:
+        return next(self.left, 0) % below
+
+    def of(self, options: Sequence[T]) -> T:
+        return options[self.number(len(options))]
+
+    def constant(self) -> int:
+        kind = self.number(8)
+        if kind < 5:
+            return self.of(SMALL)
+        return self.of(LARGE) if kind < 7 else int.from_bytes(bytes(self.number(256) for _ in range(8)))
 
 
-def used(one: Operation) -> set[str]:
-    """Return all words of an operation, its registers among them."""
-    words: set[str] = set()
-    for part in attrs.astuple(one, recurse=True):
-        for word in part if isinstance(part, tuple) else (part,):
-            words.update(word if isinstance(word, tuple) else (word,))
-    return {word for word in words if isinstance(word, str)}
+class Author(Choices):
+    """Writes one operation after the other over some registers and labels."""
+
+    def __init__(self, data: bytes, sender: bool) -> None:
+        super().__init__(data)
+        self.registers = [f"r{number}" for number in range(self.of([1, 2, 3, 14]))]
+        self.labels = [f"l{number}" for number in range(1 + self.number(4))]
+        self.words = [*OFTEN * 6, *SELDOM * 4, *(("next",) * 4 if sender else ("jump",) * 4), *ENDS]
+        if self.number(2):
+            self.words = [self.of(self.words) for _ in range(4)]  # few kinds of operation, and each of them often
+
+    def value(self) -> Value:
+        return self.constant() if self.number(2) else self.of([*self.registers, "self", "index"])
+
+    def id(self) -> Value:
+        return self.of(APIC_IDS) if self.number(4) else self.of([*self.registers, "self"])
+
+    def place(self) -> Place:
+        kind, width = self.number(4), self.of(WIDTHS)
+        if kind == 0:
+            return self.of(sorted(FIELDS))
+        return Span(self.number(13) if kind < 3 else PAGE - width, width)
+
+    def register(self) -> str:
+        return self.of(self.registers)
+
+    def label(self) -> str:
+        return self.of(self.labels)
+
+    def condition(self) -> tuple[Value, Value]:
+        return self.of(CONDITIONS), self.value()
+
+    def branch(self) -> Branch:
+        return Branch(self.label(), (self.value(), *self.condition()) if self.number(4) else None)
+
+    def poll(self) -> Poll:
+        tries = self.register() if self.number(4) else None
+        return Poll(self.place(), self.condition(), self.label(), tries)
+
+    def operation(self) -> Operation:
+        word = self.of(self.words)
+        return Operation(**{word: WRITTEN[word](self)})
+
+    def program(self) -> Iterator[Operation]:
+        """Yield an agent's operations, and what makes it valid: every register is written somewhere."""
+        body = [self.operation() for _ in range(1 + self.number(20))]
+        stations = [(self.number(len(body)), label) for label in self.labels]
+        if self.number(8):
+            body.append(Operation(branch=Branch(self.labels[0])))  # most go on and on
+        body += [Operation(set=Assign(name, 0)) for name in self.registers]
+        if not self.number(8):
+            stations[-1] = (len(body), self.labels[-1])
+        for number, one in enumerate([*body, None]):
+            yield from (Operation(label=label) for at, label in stations if at == number)
+            yield from [one] if one else []
 
 
-@st.composite
-def agents(draw: st.DrawFn, sender: bool) -> Agent:
-    """Return a valid agent: every label stands somewhere, every register is written somewhere."""
-    names = [f"r{number}" for number in range(draw(st.sampled_from([1, 2, 3, 14])))]
-    labels = [f"l{number}" for number in range(draw(st.integers(1, 4)))]
-    body = draw(st.lists(operations(names, labels, sender), min_size=draw(st.integers(0, 8)), max_size=24))
-    body += [Operation(branch=Branch(labels[0]))] * draw(st.sampled_from([1, 1, 1, 0]))  # most go on and on
-    missing = sorted(set().union(*map(used, body)) & set(names))
-    body += [Operation(set=Assign(name, 0)) for name in missing]
-    program: list[Operation] = []
-    stations = {label: draw(st.integers(0, len(body))) for label in labels}
-    for number in range(len(body) + 1):
-        program += [Operation(label=label) for label, at in stations.items() if at == number]
-        program += body[number : number + 1]
-    entry, park, reset = (draw(st.sampled_from([*labels, None])) for _ in range(3))
-    return Agent("a", "An agent", draw(st.sampled_from(Role)), tuple(program), entry, park, reset)
+OFTEN = ("store", "store", "load", "branch", "reset")
+SELDOM = tuple("set add poll enter return_ woken_test woken_add woken_remove emit fence delay".split())
+ENDS = ("jump", "halt", "die")
+WRITTEN: dict[str, Callable[[Author], Any]] = {
+    "load": lambda a: Load(a.register(), a.place()),
+    "store": lambda a: Store(a.place(), a.value(), a.number(4) == 0),
+    "branch": Author.branch,
+    "set": lambda a: Assign(a.register(), a.value()),
+    "add": lambda a: Add(a.register(), a.value(), a.of(WIDTHS)),
+    "poll": Author.poll,
+    "jump": Author.value,
+    "enter": Author.value,
+    "next": lambda a: Next(a.register(), a.register(), a.register(), a.label()),
+    "return_": Author.value,
+    "woken_test": lambda a: WokenTest(a.id(), a.label()),
+    "woken_add": Author.id,
+    "woken_remove": Author.id,
+    "emit": lambda a: Emit(a.of(EMITS), a.value()),
+    "reset": Author.id,
+    "fence": lambda _: True,
+    "delay": lambda a: a.of([0, 1, 2, 3, "index"]),
+    "halt": lambda _: True,
+    "die": lambda _: True,
+}
 
 
-@st.composite
-def settings_of(draw: st.DrawFn) -> Setting:
-    """Return any machine of up to four agents."""
-    some = (draw(agents(sender=True)), *draw(st.lists(agents(sender=False), min_size=1, max_size=3)))
-    ids = draw(st.sampled_from([(0, 1, 2, 3), (1, 2, 1, 2)]) | st.tuples(*[APIC_IDS] * 4))[: len(some)]
-    requests = tuple(draw(st.lists(st.tuples(CONSTANTS, APIC_IDS, CONSTANTS), max_size=4)))
-    page = draw(st.sampled_from([bytes(PAGE), bytes(range(256)) * (PAGE // 256)]) | st.binary(max_size=24))
-    return Setting(some, ids, requests, draw(st.sampled_from(MEMORIES)), page.ljust(PAGE, b"\0"))
+def agent_of(data: bytes, sender: bool) -> Agent:
+    """Return a valid agent."""
+    author = Author(data, sender)
+    entry, park, reset = (author.of([*author.labels, None]) for _ in range(3))
+    return Agent("a", "An agent", Role.SENDER if sender else Role.RECEIVER, tuple(author.program()), entry, park, reset)
+
+
+def setting_of(data: bytes, programs: list[bytes]) -> Setting:
+    """Return a machine with an agent for each program."""
+    choices = Choices(data)
+    memory = choices.of(MEMORIES)
+    page = bytes(range(256)) * (PAGE // 256) if choices.number(4) else bytes(PAGE)
+    ids = range(4) if choices.number(2) else [choices.of(APIC_IDS) for _ in programs]
+    requests = [(choices.constant(), choices.of(APIC_IDS), choices.constant()) for _ in range(choices.number(5))]
+    agents = (agent_of(one, sender=number == 0) for number, one in enumerate(programs))
+    return Setting(tuple(agents), tuple(ids[: len(programs)]), tuple(requests), memory, page)
 
 
 # A byte is a step: two bits for the agent, six for what it does, mostly to carry out an operation.
-ACTIONS = [0] * 45 + [1] * 8 + [2, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9]
-SCHEDULES = st.binary(min_size=60, max_size=240)
+ACTIONS = [0] * 48 + [1] * 4 + [2] * 4 + [3, 3, 4, 5, 6, 7, 8, 9]
+
+
+def drawn(size: int) -> st.SearchStrategy[bytes]:
+    """Draw bytes: Hypothesis' own, which shrink well and repeat themselves, or random ones, which do neither."""
+    return st.binary(min_size=size, max_size=size) | st.integers(0, MASK).map(lambda seed: Random(seed).randbytes(size))
+
+
+SCHEDULES = drawn(300)
+SETTINGS = st.builds(setting_of, drawn(40), st.lists(drawn(150), min_size=1, max_size=4))
 
 
 def steps_of(setting: Setting, schedule: bytes) -> list[Step]:
@@ -219,7 +275,93 @@ def steps_of(setting: Setting, schedule: bytes) -> list[Step]:
 
 
 @BOTH
-@given(settings_of(), SCHEDULES)
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(SETTINGS, SCHEDULES)
+@settings(max_examples=3 * settings().max_examples)
 def test_core_and_twin_agree_after_every_step(name: str, setting: Setting, schedule: bytes) -> None:
     agree(CORES[name], setting, steps_of(setting, schedule))
+
+
+def told(*operations: Operation) -> Agent:
+    """Return an agent that does just that, with a label at the first operation and one behind the last."""
+    program = (Operation(label="top"), *operations, Operation(label="end"))
+    return Agent("a", "An agent", Role.RECEIVER, program, reset="top")
+
+
+def rounds(setting: Setting, count: int) -> list[Step]:
+    return [(agent, 0) for _ in range(count) for agent in range(len(setting.agents))]
+
+
+IDLE = told()
+SPANS = [Span(at, width) for at in range(17) for width in WIDTHS]
+
+
+@BOTH
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_two_stores_overtake_each_other_and_are_forwarded_alike_however_they_lie(name: str, memory: Memory) -> None:
+    for first in (Span(8, width) for width in WIDTHS):
+        for second in SPANS:
+            agent = told(
+                Operation(store=Store(first, 0x1122334455667788)),
+                Operation(store=Store(second, 0x99AABBCCDDEEFF00)),
+                *[Operation(load=Load("x", Span(at, 8))) for at in (0, 4, 7, 8, 9)],
+            )
+            setting = Setting((agent,), (0,), memory=memory)
+            agree(CORES[name], setting, [(0, 0)] * 7 + [(0, 2), (0, 1), (0, 1)])
+
+
+@BOTH
+@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_sums_and_comparisons_are_unsigned_at_every_edge(name: str, memory: Memory, width: int) -> None:
+    edges = (0, 1, 0x7F, 0x80, (1 << 63) - 1, 1 << 63, MASK)
+    for left in edges:
+        for right in edges:
+            agent = told(
+                Operation(set=Assign("x", left)),
+                Operation(add=Add("x", right, width)),
+                Operation(store=Store("WakeupVector", left)),
+                Operation(poll=Poll("WakeupVector", ("lt", right), "end", "x")),
+                *[Operation(branch=Branch("end", (left, word, right))) for word in CONDITIONS],
+            )
+            agree(CORES[name], Setting((agent,), (0,), memory=memory), [(0, 0)] * 9)
+
+
+@BOTH
+def test_of_processors_with_one_apic_id_the_first_that_landed_comes_back(name: str) -> None:
+    landing = told(Operation(delay="index"), Operation(jump=7))
+    stays = attrs.evolve(landing, reset=None)
+    sender = told(*[Operation(delay=3), Operation(reset=5)], Operation(branch=Branch("top")))
+    for processors in itertools.product((landing, stays, IDLE), repeat=3):
+        setting = Setting((sender, *processors), (5, 5, 5, 5))
+        agree(CORES[name], setting, rounds(setting, 30))
+
+
+DISPUTED = {
+    "a receiver takes a request": (
+        Setting((IDLE, told(Operation(next=Next("x", "y", "z", "end")), Operation(halt=True))), (0, 1), ((1, 2, 3),)),
+        [(1, 0)],
+    ),
+    "an action below 0 is not possible": (Setting((told(Operation(halt=True)),), (0,)), [(0, -1)]),
+    "a delay of 2^63 steps is not over at once": (Setting((told(Operation(delay=1 << 63)),), (0,)), [(0, 0)] * 2),
+    "the set of woken ids holds as many as are added": (
+        Setting(
+            (
+                told(
+                    Operation(add=Add("x", 1)),
+                    Operation(woken_add="x"),
+                    Operation(branch=Branch("top", ("x", "lt", 70))),
+                    Operation(woken_test=WokenTest(1000, "top")),
+                ),
+            ),
+            (0,),
+        ),
+        [(0, 0)] * 220,
+    ),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("case", DISPUTED)
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="docs/model.md has the twin's reading, the core another")
+def test_disputed(name: str, case: str) -> None:
+    agree(CORES[name], *DISPUTED[case])

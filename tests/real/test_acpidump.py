@@ -27,10 +27,9 @@ def dump(name):
     return tables, format_acpidump(tables)
 
 
-def judgement(document):
-    return {one["id"]: (one["verdict"], one["reason"]) for one in document["requirements"] if one["area"] != "MADT"}, {
-        one["id"]: one["verdict"] for one in document["requirements"] if one["id"] != "MADT-16"
-    }
+def verdicts(document):
+    """Return all verdicts but the one that takes AML, which stands in the dump and not in the MADT."""
+    return {one["id"]: one["verdict"] for one in document["requirements"] if one["id"] != "MADT-16"}
 
 
 @pytest.mark.parametrize("age", AGES)
@@ -42,8 +41,9 @@ def test_acpixtract_gets_the_same_bytes_out_of_our_text(tmp_path, age, name):
     assert result.returncode == 0, result.stdout + result.stderr
     names = ("dsdt.dat", "apic.dat", "ssdt1.dat", "ssdt2.dat")
     assert [(tmp_path / file).read_bytes() for file in names] == [one.data for one in tables]
-    assert judgement(judged("dump.txt", cwd=tmp_path)) == judgement(judged("apic.dat", cwd=tmp_path))
-    assert judged("dump.txt", cwd=tmp_path)["exit_code"] == 0
+    whole, alone = judged("dump.txt", cwd=tmp_path), judged("apic.dat", cwd=tmp_path)
+    assert (whole["exit_code"], whole["edition"]) == (0, alone["edition"])
+    assert verdicts(whole) == verdicts(alone)
 
 
 @pytest.mark.parametrize("age", AGES)

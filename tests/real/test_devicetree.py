@@ -85,7 +85,7 @@ VARIANTS = (
     variant("no-ranges", "", "DT-09", (" ranges;", "")),
     variant("misaligned", "", "MEM-01", (NODE, moved(NODE, "7f5e5800")), weightless="DT-05"),
     variant("size-0x800", "", "MEM-01", (REG, "reg = <0x0 0x7f5e5000 0x0 0x800>;"), weightless="DT-06"),
-    variant("two-nodes", "", "", (NODE, NODE + moved(NODE, "7f5e6000"))),
+    variant("two-nodes", "", "", (NODE, NODE + moved(NODE, "7f5e6000")), weightless="MEM-01"),
     variant(
         "two-tuples",
         "is too long",
@@ -151,12 +151,27 @@ CATALOGUE = (
 every_variant = pytest.mark.parametrize("one", VARIANTS, ids=[one.name for one in VARIANTS])
 
 
-def compiled(one, folder):
+def compiled(one, folder, *options):
     """Return the blob that dtc makes of a variant."""
     (folder / f"{one.name}.dts").write_text(one.source, encoding="ascii")
-    result = run(dtc(), "-q", "-O", "dtb", "-o", f"{one.name}.dtb", f"{one.name}.dts", cwd=folder)
+    result = run(dtc(), "-q", "-O", "dtb", *options, "-o", f"{one.name}.dtb", f"{one.name}.dts", cwd=folder)
     assert result.returncode == 0, result.stderr
     return folder / f"{one.name}.dtb"
+
+
+@pytest.mark.parametrize("options", ["-V 16", "-V 17", "-@", "-p 1024", "-S 65536", "-R 8", "-b 256", "-H both", "-s"])
+def test_every_form_of_a_blob_is_read(tmp_path, options):
+    """Older version, symbols, room at the end, memory reservations, both kinds of phandle, sorted."""
+    labelled = variant(
+        "labelled",
+        "",
+        "",
+        ("/dts-v1/;", "/dts-v1/;\n/memreserve/ 0x7f5e5000 0x1000;"),
+        ("wakeup-mailbox@7f5e5000", "mbox: wakeup-mailbox@7f5e5000"),
+        ("    cpus {", "    aliases { mailbox = &mbox; };\n    chosen { x,mailbox = <&mbox>; };\n    cpus {"),
+    )
+    document = judged(compiled(labelled, tmp_path, *options.split()), cwd=tmp_path)
+    assert (document["exit_code"], ids(document, "fail"), document["subject"]["notes"]) == (0, set(), [])
 
 
 @every_variant

@@ -22,7 +22,7 @@ from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Role, Weight, registry
 from mpwake.spec.verdicts import Verdict
 from mpwake.suite.mutants import judge_all
-from mpwake.targets.model import load_platform, platform_tables
+from mpwake.targets.model import decode_platform, load_platform, tables_of
 
 BASE = 0x7F5E5000
 PASS, FAIL = Verdict.PASS, Verdict.FAIL
@@ -35,7 +35,7 @@ OF_TABLES = [one.id for one in registry().requirements.values() if Role.TABLES i
 
 @functools.cache
 def platform(name: str) -> Tables:
-    return platform_tables(load_platform(name))[1]
+    return tables_of(decode_platform(load_platform(name)))
 
 
 def changed(name: str, **fields: Any) -> Tables:

@@ -190,7 +190,11 @@ def test_a_wrong_entry_is_told_with_its_place(entry: str, column: int, message: 
         ("madt: {revision: -1, entries: []}", "1:7", "revision is -0x1"),
         ("madt: {revision: 7, entries: [], length: 0x100000000}", "1:7", "length is 0x100000000"),
         ("madt: {revision: 7, entries: [], length: -1}", "1:7", "length is -0x1"),
-        ("madt: {revision: 7, entries: [], patch: [{at: -1, data: ''}]}", "1:42", "at is -0x1, which does not fit into 20 bits"),
+        (
+            "madt: {revision: 7, entries: [], patch: [{at: -1, data: ''}]}",
+            "1:42",
+            "at is -0x1, which does not fit into 20 bits",
+        ),
         ("madt:\n  revision: 7\n  entries: []\n  patch: [{at: 0, data: q}]", "4:11", "'q' is not bytes in hex"),
         ("mailbox: [{at: 0, data: '0'}]", "1:11", "'0' is not bytes in hex"),
         ("mailbox: [{at: 0, data: 0}]", "1:25", "expected text, found 0"),

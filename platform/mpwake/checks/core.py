@@ -9,9 +9,11 @@ for each thing that it looked at, good or bad. One that looked at nothing is inc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import attrs
 
+from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.exhibit import Exhibit
 from mpwake.evidence.tables import Tables
 from mpwake.spec.editions import Edition
@@ -67,10 +69,11 @@ class Condition:
 
     keyword: str
     sentence: str
-    require: Callable[[Tables], None]
+    require: Callable[[Any], None]
 
 
-Judge = Callable[[Tables], Iterable[Finding]]
+Evidence = Tables | Behaviour
+Judge = Callable[[Any], Iterable[Finding]]
 
 
 @attrs.frozen
@@ -98,29 +101,36 @@ CONDITIONS: dict[str, Condition] = {}
 CHECKS: dict[tuple[str, Role], Check] = {}
 
 
-def _condition(keyword: str, sentence: str) -> Callable[[Callable[[Tables], None]], Condition]:
-    def declare(require: Callable[[Tables], None]) -> Condition:
+def _condition(keyword: str, sentence: str) -> Callable[[Callable[[Any], None]], Condition]:
+    def declare(require: Callable[[Any], None]) -> Condition:
         CONDITIONS[sentence] = Condition(keyword, sentence, require)
         return CONDITIONS[sentence]
 
     return declare
 
 
-def given(sentence: str) -> Callable[[Callable[[Tables], None]], Condition]:
+def given(sentence: str) -> Callable[[Callable[[Any], None]], Condition]:
     """Declare a situation: ``Given <sentence>``."""
     return _condition("given", sentence)
 
 
-def when(sentence: str) -> Callable[[Callable[[Tables], None]], Condition]:
+def when(sentence: str) -> Callable[[Callable[[Any], None]], Condition]:
     """Declare a way of looking: ``When <sentence>``."""
     return _condition("when", sentence)
 
 
-def check(id: str, *, given: tuple[Condition, ...], when: Condition, then: str) -> Callable[[Judge], Judge]:
-    """Register the check of a requirement in the tables role."""
+def probe(sentence: str) -> Condition:
+    """Return the condition that a probe is run: ``When <sentence>``."""
+    return CONDITIONS.get(sentence) or when(sentence)(lambda _behaviour: None)
+
+
+def check(
+    id: str, *, given: tuple[Condition, ...], when: Condition, then: str, role: Role = Role.TABLES
+) -> Callable[[Judge], Judge]:
+    """Register the check of a requirement in a role."""
 
     def declare(judge: Judge) -> Judge:
-        CHECKS[id, Role.TABLES] = Check(id, Role.TABLES, given, when, then, judge)
+        CHECKS[id, role] = Check(id, role, given, when, then, judge)
         return judge
 
     return declare
@@ -140,7 +150,7 @@ def _inside(requirement: Requirement, edition: Edition) -> None:
         raise not_applicable(f"stated by {stated}, and this run is held against {edition.value}")
 
 
-def judge(one: Check, evidence: Tables) -> Judgement:
+def judge(one: Check, evidence: Evidence) -> Judgement:
     """Ask a check: its situation first, then its way of looking, whether the edition states it, then its function.
 
     What was found wrong before the evidence gave out stays found wrong.

@@ -52,6 +52,17 @@ def _placed(tables: Tables) -> Iterator[tuple[Fdt, Node, int, int]]:
         raise inconclusive("the reg of the mailbox node is missing or cannot be read")
 
 
+def _with_reg(tables: Tables) -> Iterator[tuple[Fdt, Node, Property, Node]]:
+    read = False
+    for fdt, node in _each(tables):
+        prop, parent = node.prop("reg"), fdt.parent(node)
+        if prop is not None and parent is not None:
+            read = True
+            yield fdt, node, prop, parent
+    if not read:
+        raise inconclusive("the mailbox node has no reg, which DT-02 judges")
+
+
 @check(
     "DT-01",
     given=(c.a_mailbox_node,),
@@ -88,10 +99,7 @@ def under_reserved_memory(tables: Tables) -> Iterator[Finding]:
 @check("DT-04", given=(c.a_mailbox_node,), when=c.read_fdt, then="its reg holds one address and one size")
 def one_tuple(tables: Tables) -> Iterator[Finding]:
     """Judge the length of reg by the cells of the parent."""
-    for fdt, node in _each(tables):
-        prop, parent = node.prop("reg"), fdt.parent(node)
-        if prop is None or parent is None:
-            continue
+    for fdt, node, prop, parent in _with_reg(tables):
         want = 4 * (parent.address_cells + parent.size_cells)
         found = f"reg of {len(prop.value)} bytes under {parent.address_cells}+{parent.size_cells} cells"
         yield Finding(len(prop.value) == want, found, f"{want} bytes, one tuple", _shown(fdt, node, "reg"))
@@ -339,10 +347,9 @@ def disabled_needs_method(tables: Tables) -> Iterator[Finding]:
 @check("DT-22", given=(c.a_mailbox_node,), when=c.read_fdt, then="the cells of its reg are big-endian")
 def cells_are_big_endian(tables: Tables) -> Iterator[Finding]:
     """Judge the byte order: wrong where only the other order gives a page."""
-    for fdt, node in _each(tables):
-        prop, parent = node.prop("reg"), fdt.parent(node)
-        if prop is None or parent is None or not prop.cells or not prop.cells_little:
-            continue
+    for fdt, node, prop, parent in _with_reg(tables):
+        if not prop.cells or not prop.cells_little:
+            raise inconclusive(f"a reg of {len(prop.value)} bytes holds no cells")
         big = _looks_like_page(prop.cells, parent)
         little = _looks_like_page(prop.cells_little, parent)
         found = f"reg {prop.value.hex(' ', 4)}" + (", a page only when read little-endian" if little > big else "")

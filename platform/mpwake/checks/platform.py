@@ -11,6 +11,7 @@ from mpwake.evidence.command_line import acpi_disabled
 from mpwake.evidence.exhibit import text_exhibit
 from mpwake.evidence.memory_map import MemoryType
 from mpwake.evidence.tables import Tables
+from mpwake.spec.requirements import Weight
 
 LOW_LIMIT = 0x100000
 _NO_APIC_ID = 0xFFFFFFFF
@@ -51,13 +52,17 @@ def one_aligned_block(tables: Tables) -> Iterator[Finding]:
     """Judge alignment wherever it is published, and the size that a DeviceTree gives."""
     for who, address in c.published(tables).items():
         yield Finding(address % c.PAGE == 0, f"{who}: base {address:#x}", "a multiple of 0x1000")
-    if tables.fdt is None:
-        return
-    for node in c.mailbox_nodes(tables.fdt):
-        place, reg = c.base_and_size(tables.fdt, node), node.prop("reg")
+    several = {one.address for one in tables.madt.wakeups if one.address} if tables.madt else set()
+    for node in c.mailbox_nodes(tables.fdt) if tables.fdt else ():
+        fdt = c.fdt_of(tables)
+        place, reg = c.base_and_size(fdt, node), node.prop("reg")
         if place and reg:
-            at = (tables.fdt.exhibit(reg.offset, len(reg.value)),)
+            at = (fdt.exhibit(reg.offset, len(reg.value)),)
+            several.add(place[0])
             yield Finding(place[1] >= c.PAGE, f"DeviceTree: {place[1]:#x} bytes", "a block of 0x1000 bytes", at)
+    # No specification says how often the block may be published, so several are bad practice, not non-conforming.
+    listed = ", ".join(f"{address:#x}" for address in sorted(several))
+    yield Finding(len(several) == 1, f"published: {listed}", "one block", (), Weight.ROBUSTNESS)
 
 
 @check(

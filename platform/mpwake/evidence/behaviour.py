@@ -1,4 +1,4 @@
-"""The evidence of the ``receiver`` and ``sender`` roles: what an implementation does when the suite plays the other side."""
+"""The evidence of an implementation that is driven: what it does when the suite plays the other side."""
 
 from __future__ import annotations
 

@@ -29,10 +29,10 @@ class Kind(enum.Enum):
 class Event:
     """One thing that was seen.
 
-    ``agent`` is 0 for the operating system, else the number of an AP; ``offset`` and ``width`` are bytes of the page, and
-    ``value`` is unsigned: what was loaded or stored, the vector of a landing, the code of a return (signed), the op of
-    a request, the APIC ID of a reset. ``count`` tells how many equal loads in a row stand for one event, the first at
-    ``time``, the last at ``until``. ``target`` and ``vector`` belong to a request; ``note`` is the kind of an emit.
+    ``agent`` is 0 for the operating system, else the number of an AP; ``offset`` and ``width`` are bytes of the page,
+    and ``value`` is unsigned: what was loaded or stored, the vector of a landing, the code of a return (signed), the op
+    of a request, the APIC ID of a reset. ``count`` tells how many equal loads in a row stand for one event, the first
+    at ``time``, the last at ``until``. ``target`` and ``vector`` belong to a request; ``note`` is the kind of an emit.
     """
 
     time: int
@@ -57,8 +57,8 @@ class Trace:
     """Everything that was seen of one run.
 
     ``ids`` are the APIC IDs of the agents by number (that of the operating system's own processor first); ``before``
-    and ``after`` are the page at its ends; ``stuck`` tells that nothing could happen any more while a request was pending,
-    ``spent`` that the budget ended first. ``end`` is the time at which observation ended.
+    and ``after`` are the page at its ends; ``stuck`` tells that nothing could happen any more while a request was
+    pending, ``spent`` that the budget ended first. ``end`` is the time at which observation ended.
     """
 
     ids: tuple[int, ...]

@@ -131,6 +131,7 @@ class Operation:
     add: Add | None = described("Add to a register", None)
     poll: Poll | None = described("Load until a condition holds", None)
     jump: Value | None = described("Leave for the vector", None)
+    enter: Value | None = described("Land, while the loop goes on", None)
     next: Next | None = described("Take a request", None)
     return_: Value | None = described("End the request with a code", None, "return")
     woken_test: WokenTest | None = described("Branch on the set of woken APIC IDs", None)

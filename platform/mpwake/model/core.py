@@ -30,7 +30,7 @@ KIND, OFFSET, WIDTH, VALUE, NUMBER = range(5)
 
 # The operations of program.Op and its operand kinds, as plain integers that numba freezes into the code.
 _HALT, _LOAD, _STORE, _BRANCH, _SET, _ADD, _POLL, _JUMP, _NEXT = range(9)
-_RETURN, _WOKEN_TEST, _WOKEN_ADD, _WOKEN_REMOVE, _EMIT, _RESET, _FENCE, _DELAY, _DIE = range(9, 18)
+_RETURN, _WOKEN_TEST, _WOKEN_ADD, _WOKEN_REMOVE, _EMIT, _RESET, _FENCE, _DELAY, _DIE, _ENTER = range(9, 19)
 _SIGN = -0x8000000000000000
 _EMPTY, _USED, _GONE = range(3)
 
@@ -281,9 +281,11 @@ def _speak(s: State, agent: int, row: I64) -> int:
     if op == _DIE:
         s.agents[agent, STATUS] = DEAD
         return here
-    if op == _JUMP:
-        s.agents[agent, STATUS] = LANDED
+    if op in (_JUMP, _ENTER):
         _told(s, LANDING, 0, 0, _value(s, agent, row[1], row[2]), 0)
+        if op == _ENTER:
+            return here + 1
+        s.agents[agent, STATUS] = LANDED
         return here
     if op == _RETURN:
         _told(s, RETURN, 0, 0, _value(s, agent, row[1], row[2]), 0)
@@ -313,7 +315,7 @@ def _operate(s: State, agent: int, memory: int) -> None:
     elif op == _FENCE:
         if s.agents[agent, BUFFERED] == 0:
             s.agents[agent, PC] += 1
-    elif op in (_HALT, _DIE, _JUMP, _RETURN, _EMIT, _RESET):
+    elif op in (_HALT, _DIE, _JUMP, _ENTER, _RETURN, _EMIT, _RESET):
         s.agents[agent, PC] = _speak(s, agent, row)
     else:
         s.agents[agent, PC] = _compute(s, agent, row)

@@ -46,6 +46,7 @@ class Op(enum.IntEnum):
     FENCE = 15  #
     DELAY = 16  # kind, value
     DIE = 17  #
+    ENTER = 18  # kind, value
 
 
 ALWAYS = len(CONDITIONS)
@@ -203,6 +204,7 @@ ROWS: dict[str, Callable[[_Compiler, Operation], Row]] = {
     "add": _add,
     "poll": _poll,
     "jump": _of_value(Op.JUMP, "jump"),
+    "enter": _of_value(Op.ENTER, "enter"),
     "next": _next,
     "return": _of_value(Op.RETURN, "return_"),
     "woken_test": _woken_test,

@@ -107,10 +107,11 @@ def _plain(s: State, offset: int, width: int) -> int:
 def _iteration(s: State, start: int, base: int, regs: I64, sort: I64, asked: I64) -> int:
     """Follow a loop from ``start`` until it comes back, without touching the machine.
 
-    Registers stand in ``regs``, and what is known of each in ``sort``: a number, the agent's own APIC ID (SELF) or number
-    (INDEX), or nothing (UNWRITTEN). Where the loop compares SELF or INDEX with a number, the answer "different" is
-    assumed and the number noted in ``asked``: asked[0] of them, pairs of sort and value from asked[1]. Returns QUIET when the loop comes back without an effect, ACTS when it would have
-    one, UNKNOWN when that depends on what is not known.
+    Registers stand in ``regs``, and what is known of each in ``sort``: a number (PLAIN), the agent's own APIC ID (SELF)
+    or number (INDEX), or nothing (UNWRITTEN). Where the loop compares SELF or INDEX with a number, the answer
+    "different" is assumed and the number noted in ``asked``: asked[0] of them, pairs of sort and value from asked[1].
+    Returns QUIET when the loop comes back without an effect, ACTS when it would have one, UNKNOWN when that depends on
+    what is not known.
     """
     at = start
     asked[0] = 0
@@ -203,7 +204,7 @@ def _react(
     sort: I64,
     asked: I64,
 ) -> int:
-    # Memory has changed: wake the parked APs whose next iteration would do something. Returns the number of active ones.
+    # Memory has changed: wake the parked APs whose next iteration would do something. Returns how many are active.
     for kind in range(classes.shape[0]):
         start, base = classes[kind, 0], classes[kind, 1]
         for number in range(REGISTERS):
@@ -324,9 +325,9 @@ def run_events(
 ) -> int:
     """Run until the sender has ended and nobody acts, nothing can happen any more (STUCK), or the budget is SPENT.
 
-    ``schedule`` int64[A, 3] of period, phase, drain delay; ``clock`` int64[A, 5]; ``classes`` int64[C, 2] of park row and
-    base; ``order`` the APs' numbers sorted by APIC ID; ``budget`` a number of steps. used[0] counts the rows of ``trace``,
-    used[1] the steps, used[2] is the time at the end.
+    ``schedule`` int64[A, 3] of period, phase, drain delay; ``clock`` int64[A, 5]; ``classes`` int64[C, 2] of park row
+    and base; ``order`` the APs' numbers sorted by APIC ID; ``budget`` a number of steps. used[0] counts the rows of
+    ``trace``, used[1] the steps, used[2] is the time at the end.
     """
     regs, sort, asked = np.zeros(REGISTERS, np.int64), np.zeros(REGISTERS, np.int64), np.zeros(9, np.int64)
     active = np.zeros(s.agents.shape[0] + 1, np.int64)
@@ -439,8 +440,8 @@ _KINDS = {
 class Simulation:
     """A platform to be simulated: the sender and its requests, the APs, the memory model, and the seed.
 
-    ``programs`` and ``ids`` go by agent number, the sender's first; ``requests`` are (op, APIC ID, vector); ``page`` is the
-    mailbox at hand-off. ``pace`` is the longest period of an agent's steps, in time units.
+    ``programs`` and ``ids`` go by agent number, the sender's first; ``requests`` are (op, APIC ID, vector); ``page`` is
+    the mailbox at hand-off. ``pace`` is the longest period of an agent's steps, in time units.
     """
 
     programs: tuple[Program, ...]

@@ -223,6 +223,9 @@ class Twin:
         self._leave(agent, LANDED)
         return Effect("landing", value=self._value(agent, vector))
 
+    def _enter(self, agent: int, vector: Value) -> Effect:
+        return Effect("landing", value=self._value(agent, vector))
+
     def _next(self, agent: int, it: Next) -> Effect:
         if self.position == len(self.requests):
             self._go(agent, it.none)
@@ -292,6 +295,7 @@ _OPERATIONS: dict[str, Callable[[Twin, int, Any], Effect]] = {
     "add": Twin._add,
     "poll": Twin._poll,
     "jump": Twin._jump,
+    "enter": Twin._enter,
     "next": Twin._next,
     "return": Twin._return,
     "woken_test": Twin._woken_test,

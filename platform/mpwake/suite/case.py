@@ -8,8 +8,7 @@ from typing import Any
 import attrs
 
 from mpwake.checks import core
-from mpwake.checks.core import CHECKS, CONDITIONS, Check, Condition, Judgement, Unjudged
-from mpwake.evidence.tables import Tables
+from mpwake.checks.core import CHECKS, CONDITIONS, Check, Condition, Evidence, Judgement, Unjudged
 from mpwake.spec.requirements import Role
 from mpwake.spec.verdicts import Verdict
 from mpwake.suite.catalogue import Scenario
@@ -21,7 +20,7 @@ class Case:
 
     scenario: Scenario
     role: Role
-    tables: Tables
+    evidence: Evidence
     judgements: dict[str, Judgement] = attrs.Factory(dict)
     unjudged: Unjudged | None = None
 
@@ -30,7 +29,7 @@ def suppose(context: Any, condition: Condition) -> None:
     """Run a Given or When: where it does not hold, the scenario ends here without a pass or a failure."""
     case: Case = context.case
     try:
-        condition.require(case.tables)
+        condition.require(case.evidence)
     except Unjudged as reason:
         case.unjudged = reason
         context.scenario.skip()
@@ -39,7 +38,7 @@ def suppose(context: Any, condition: Condition) -> None:
 def judge(context: Any, check: Check) -> None:
     """Run a Then: ask the check that makes this claim, and fail the step when it fails."""
     case: Case = context.case
-    judgement = core.judge(check, case.tables)
+    judgement = core.judge(check, case.evidence)
     case.judgements[check.id] = judgement
     if judgement.verdict is Verdict.FAIL:
         raise AssertionError(judgement.reason)

@@ -147,7 +147,7 @@ class _Run:
     def before(self, context: Any, model: Any) -> None:
         scenario = self.of(model)
         role = _role(scenario, self.target)
-        context.case = Case(scenario, role, self.target.tables)
+        context.case = Case(scenario, role, self.target.evidence(role))
         self.began = time.monotonic()
         self.listener(events.Started("started", scenario.place, scenario.name, role.value))
 
@@ -180,7 +180,8 @@ class _Run:
         """Tell of every selected scenario that behave has not run: that is a broken harness, not a skip."""
         for one in self.scenarios:
             if one.place not in self.done:
-                case = Case(one, _role(one, self.target), self.target.tables)
+                role = _role(one, self.target)
+                case = Case(one, role, self.target.evidence(role))
                 self.finish(case, None, "behave did not run this scenario")
 
 

@@ -11,8 +11,7 @@ from typing import Literal
 
 import attrs
 
-from mpwake.checks.core import CHECKS, Judgement, judge
-from mpwake.evidence.tables import Tables
+from mpwake.checks.core import CHECKS, Evidence, Judgement, judge
 from mpwake.spec import document
 from mpwake.spec.document import Node, described
 from mpwake.spec.editions import Edition
@@ -20,21 +19,22 @@ from mpwake.spec.errors import did_you_mean
 from mpwake.spec.requirements import Role, registry
 from mpwake.spec.resources import relative, scenarios
 from mpwake.spec.verdicts import Verdict
-from mpwake.targets.model import load_platform, platform_tables
+from mpwake.targets.model import decode_platform, load_platform, receiver_of, tables_of
 
 
 @attrs.frozen
 class Change:
-    """One change: ``set`` a value, ``add`` an item to a list or a key to a mapping, or ``remove`` one."""
+    """One change: ``set`` a value, ``add`` an item at a list's end, ``insert`` one before another, ``remove`` one."""
 
     path: tuple[str | int, ...] = described("Keys and positions from the top of the platform to the value")
     set: Node | None = described("The new value at the path; keys that are missing are made", None)
     add: Node | None = described("An item for the list at the path", None)
+    insert: Node | None = described("An item for a list, before the one at the path", None)
     remove: bool = described("Take the value at the path away", False)
 
     def __attrs_post_init__(self) -> None:
-        if sum((self.set is not None, self.add is not None, self.remove)) != 1:
-            raise ValueError("a change has exactly one of the keys set, add, remove")
+        if sum((self.set is not None, self.add is not None, self.insert is not None, self.remove)) != 1:
+            raise ValueError("a change has exactly one of the keys set, add, insert, remove")
         if not self.path:
             raise ValueError("the path is empty")
 
@@ -133,6 +133,11 @@ def _change(root: Node, change: Change, at: Node) -> None:
         if not isinstance(target.value, list):
             raise at.error(f"the base has no list at {last!r}")
         target.value.append(change.add)
+    elif change.insert is not None:
+        _step(node, last, at)
+        if not isinstance(node.value, list):
+            raise at.error(f"the base has no list before {last!r}")
+        node.value.insert(int(last), change.insert)
     elif change.remove:
         _step(node, last, at)
         node.value.pop(last if isinstance(node.value, list) else str(last))
@@ -144,20 +149,23 @@ def _change(root: Node, change: Change, at: Node) -> None:
         node.value[last] = change.set
 
 
-def mutated(mutant: Mutant, node: Node) -> Tables:
+def mutated(mutant: Mutant, node: Node) -> Evidence:
     """Return the evidence of a mutant. Raises ``InputError`` at a change that does not fit its base."""
     base = load_platform(mutant.base)
     for change, at in zip(mutant.changes, node.value["changes"].value, strict=True):
         _change(base, change, at)
-    platform, tables = platform_tables(base)
-    return attrs.evolve(tables, edition=Edition(mutant.edition or platform.edition))
+    platform = decode_platform(base)
+    evidence = tables_of(platform) if mutant.role is Role.TABLES else receiver_of(platform)
+    if evidence is None:
+        raise node.value["base"].error(f"the platform {mutant.base!r} has nothing in the role {mutant.role.value}")
+    return attrs.evolve(evidence, edition=Edition(mutant.edition or platform.edition))
 
 
-def judge_all(tables: Tables, role: Role) -> dict[str, Judgement]:
+def judge_all(evidence: Evidence, role: Role) -> dict[str, Judgement]:
     """Ask every check of a role."""
     order = list(registry().requirements)
     checks = sorted((one for one in CHECKS.values() if one.role is role), key=lambda one: order.index(one.id))
-    return {one.id: judge(one, tables) for one in checks}
+    return {one.id: judge(one, evidence) for one in checks}
 
 
 def matrix(role: Role) -> tuple[Outcome, ...]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import attrs
 
+from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.tables import Tables
 from mpwake.spec.document import described
 from mpwake.spec.editions import NEWEST, Edition
@@ -25,23 +26,36 @@ class Source:
 class Target:
     """An implementation under test, opened.
 
-    ``roles`` are those in which it can be judged; ``edition`` is the one that it declares, with the reason, or
-    None; ``notes`` are what the reader noticed and a person should know.
+    ``tables`` and ``receiver`` are its evidence in these roles, as far as it has them; ``edition`` is the one that it
+    declares, with the reason, or None; ``notes`` are what the reader noticed and a person should know.
     """
 
     kind: str
     name: str
-    roles: frozenset[Role]
     sources: tuple[Source, ...]
-    tables: Tables
+    tables: Tables | None = None
+    receiver: Behaviour | None = None
     edition: Edition | None = None
     edition_reason: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def roles(self) -> frozenset[Role]:
+        """The roles in which it can be judged."""
+        sides = {Role.TABLES: self.tables, Role.RECEIVER: self.receiver}
+        return frozenset(role for role, side in sides.items() if side is not None)
+
+    def evidence(self, role: Role) -> Tables | Behaviour:
+        """Return the evidence in one of its roles."""
+        side = self.tables if role is Role.TABLES else self.receiver
+        assert side is not None
+        return side
+
     def held_to(self, edition: Edition, reason: str) -> Target:
         """Return the same target, held against ``edition``."""
-        tables = attrs.evolve(self.tables, edition=edition)
-        return attrs.evolve(self, edition=edition, edition_reason=reason, tables=tables)
+        tables = self.tables and attrs.evolve(self.tables, edition=edition)
+        receiver = self.receiver and attrs.evolve(self.receiver, edition=edition)
+        return attrs.evolve(self, edition=edition, edition_reason=reason, tables=tables, receiver=receiver)
 
     def settled(self) -> Target:
         """Return the same target with an edition: its own, else the newest."""

@@ -7,14 +7,16 @@ from typing import Literal
 
 import attrs
 
+from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.compose import TablesDocument, compose
 from mpwake.evidence.memory_map import encode_e820
 from mpwake.evidence.tables import Tables
+from mpwake.evidence.trace import Trace
+from mpwake.model.agent import load_agent
 from mpwake.spec import document
 from mpwake.spec.document import Node, described
 from mpwake.spec.editions import Edition
 from mpwake.spec.errors import InputError, did_you_mean
-from mpwake.spec.requirements import Role
 from mpwake.spec.resources import relative, scenarios
 from mpwake.targets.base import Source, Target
 
@@ -27,7 +29,8 @@ class Platform:
     title: str = described("What it is, in one line")
     description: str = described("What it stands for")
     edition: Literal["acpi-6.4", "acpi-6.5", "acpi-6.6"] = described("The edition that it keeps to")
-    tables: TablesDocument = described("What its firmware publishes")
+    tables: TablesDocument | None = described("What its firmware publishes", None)
+    receiver: Node | None = described("Its AP loop: the name of an agent, or a whole agent", None)
 
 
 def platform_names() -> list[str]:
@@ -46,15 +49,40 @@ def platform_path(name: str) -> Path:
 
 
 def load_platform(name: str) -> Node:
-    """Read the YAML of a platform, undecoded, so that a mutant can change it."""
+    """Read the YAML of a platform, undecoded and with its agents in place of their names, so that it can be changed."""
     path = platform_path(name)
-    return document.load(path, relative(path))
+    node = document.load(path, relative(path))
+    receiver = node.value.get("receiver") if isinstance(node.value, dict) else None
+    if receiver is not None and isinstance(receiver.value, str):
+        node.value["receiver"] = load_agent(receiver.value)
+    return node
 
 
-def platform_tables(node: Node) -> tuple[Platform, Tables]:
-    """Decode a platform and compose its tables."""
-    platform = document.decode(node, Platform)
-    return platform, compose(platform.tables, Edition(platform.edition), f"platform {platform.name}")
+def decode_platform(node: Node) -> Platform:
+    """Decode a platform."""
+    return document.decode(node, Platform)
+
+
+def tables_of(platform: Platform) -> Tables | None:
+    """Compose what a platform's firmware publishes."""
+    if platform.tables is None:
+        return None
+    return compose(platform.tables, Edition(platform.edition), f"platform {platform.name}")
+
+
+def receiver_of(platform: Platform) -> Behaviour | None:
+    """Return a platform's AP loop, ready to be probed; numba is imported when the first probe is run."""
+    agent = platform.receiver
+    if agent is None:
+        return None
+
+    def drive(sentence: str) -> tuple[Trace, ...]:
+        from mpwake.model.probe import probe, trials
+        from mpwake.model.program import compile_node
+
+        return tuple(trials(compile_node(agent), probe(sentence)))
+
+    return Behaviour(drive, Edition(platform.edition))
 
 
 def sources_of(tables: Tables) -> tuple[Source, ...]:
@@ -73,13 +101,14 @@ def sources_of(tables: Tables) -> tuple[Source, ...]:
 def open_model(name: str) -> Target:
     """Open a platform of the model."""
     path = platform_path(name)
-    platform, tables = platform_tables(load_platform(name))
+    platform = decode_platform(load_platform(name))
+    tables = tables_of(platform)
     return Target(
         kind="model",
         name=f"model:{name}",
-        roles=frozenset({Role.TABLES}),
-        sources=(Source(relative(path), "platform", path.read_bytes()), *sources_of(tables)),
+        sources=(Source(relative(path), "platform", path.read_bytes()), *(sources_of(tables) if tables else ())),
         tables=tables,
+        receiver=receiver_of(platform),
         edition=Edition(platform.edition),
         edition_reason="the platform keeps to it",
     )

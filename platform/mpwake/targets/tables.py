@@ -24,7 +24,6 @@ from mpwake.evidence.madt import Madt, decode_madt
 from mpwake.evidence.tables import Tables, declared_edition
 from mpwake.spec import document
 from mpwake.spec.errors import InputError, did_you_mean
-from mpwake.spec.requirements import Role
 from mpwake.targets.base import Source, Target
 
 MAX_FILES = 4096
@@ -258,7 +257,6 @@ def open_tables(location: str, extra: tuple[str, ...], base: Path) -> Target:
     return Target(
         kind="tables",
         name=f"tables:{location}",
-        roles=frozenset({Role.TABLES}),
         sources=tuple(reader.sources),
         tables=tables,
         edition=edition,

@@ -1,0 +1,21 @@
+Feature: The order of accesses
+  What belongs to one command is visible before the command, and what a processor needs it has read before it says that it
+  has accepted.
+
+  @ORD-05 @receiver
+  Scenario: The load of the vector happens before the acknowledging store
+    Given an AP loop that polls the mailbox
+    When the operating system overwrites the vector as soon as Command is 0
+    Then the vector was loaded before the acknowledgement became visible
+
+  @ORD-09 @receiver
+  Scenario: The AP reads nothing in the OS section between acknowledgement and jump
+    Given an AP loop that polls the mailbox
+    When the operating system overwrites the vector as soon as Command is 0
+    Then nothing of the OS section is read between the acknowledgement and the jump
+
+  @ORD-10 @receiver
+  Scenario: The acknowledging store does not overlap ApicId
+    Given an AP loop that polls the mailbox
+    When the operating system wakes a processor in a poisoned page
+    Then the acknowledgement does not reach into ApicId
