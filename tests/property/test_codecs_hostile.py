@@ -132,15 +132,17 @@ def completed(tables: Tables) -> Tables:
 
 @functools.cache
 def open_platform(name: str) -> Tables:
-    return open_model(name).tables
+    tables = open_model(name).tables
+    assert tables is not None
+    return tables
 
 
 @functools.cache
 def binaries() -> tuple[bytes, ...]:
     """Return the MADTs, DTBs and SSDTs of every platform and of every mutant."""
-    pieces = [open_platform(name) for name in platform_names()]
-    pieces += [mutated(mutant, node) for mutant, node in mutants()]
-    found = [one.data for tables in pieces for one in (tables.madt, tables.fdt, *tables.aml) if one]
+    pieces = [open_model(name).tables for name in platform_names()]
+    pieces += [mutated(mutant, node) for mutant, node in mutants() if mutant.role is Role.TABLES]
+    found = [one.data for tables in pieces if tables for one in (tables.madt, tables.fdt, *tables.aml) if one]
     return tuple(dict.fromkeys(found))
 
 

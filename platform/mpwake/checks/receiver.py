@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
+
+import attrs
 
 from mpwake.checks.core import Condition, Finding, Judge, check, given, inconclusive, not_applicable, probe
 from mpwake.evidence.behaviour import Behaviour
@@ -62,6 +65,8 @@ def _line(trace: Trace, one: Event, marked: bool) -> str:
         what = f"{one.kind.value:<7} {one.width} bytes at {one.offset:#05x}  {one.value:#x}"
     elif one.kind is Kind.REQUEST:
         what = f"request {one.value}  APIC ID {one.target:#x}  {one.vector:#x}"
+    elif one.kind is Kind.RETURN:
+        what = f"return  {one.value}"
     else:
         what = f"{one.kind.value:<7} {one.value:#x}"
     return f"{'>' if marked else ' '} {one.time:>7}  {who:<8} {what}"
@@ -93,11 +98,29 @@ def _each(behaviour: Behaviour, sentence: str) -> Iterator[Trace]:
 def _landed_as_asked(behaviour: Behaviour, sentence: str) -> Iterator[Finding]:
     for trace in _each(behaviour, sentence):
         found, want = _landings(trace), _wakes(trace)
-        yield Finding(found == want, f"landed: {_named(found)}", _named(want), (told(trace),))
+        wrong = next((one for one in trace.of(Kind.LANDING) if (trace.ids[one.agent], one.value) not in want), None)
+        yield Finding(found == want, f"landed: {_named(found)}", _named(want), (told(trace, wrong),))
+
+
+def _folded(judge: Judge) -> Judge:
+    """Let equal findings of several trials stand as one, the first, and say in how many it was so."""
+
+    @functools.wraps(judge)
+    def fold(behaviour: Behaviour) -> Iterator[Finding]:
+        found: dict[tuple[bool, str, str], list[Finding]] = {}
+        for one in judge(behaviour):
+            found.setdefault((one.ok, one.found, one.expected), []).append(one)
+        total = sum(map(len, found.values()))
+        for same in found.values():
+            often = "" if len(same) == total else f" ({len(same)} times of {total})"
+            yield attrs.evolve(same[0], found=same[0].found + often)
+
+    return fold
 
 
 def _receiver(id: str, when: str, then: str, *also: Condition) -> Callable[[Judge], Judge]:
-    return check(id, given=(a_loop, *also), when=probe(when), then=then, role=RECEIVER)
+    declare = check(id, given=(a_loop, *also), when=probe(when), then=then, role=RECEIVER)
+    return lambda judge: declare(_folded(judge))
 
 
 @_receiver("RCV-01", IN_TURN, "every processor lands")
