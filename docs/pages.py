@@ -101,6 +101,8 @@ def in_words(change: Change) -> str:
         return f"{place} is taken away"
     if change.add is not None:
         return f"{place} gets {plain(change.add.plain())} as well"
+    if change.insert is not None:
+        return f"{place} has {plain(change.insert.plain())} before it"
     return f"{place} = {plain(change.set.plain() if change.set else None)}"
 
 

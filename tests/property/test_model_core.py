@@ -329,13 +329,23 @@ def test_sums_and_comparisons_are_unsigned_at_every_edge(name: str, memory: Memo
 
 
 @BOTH
-def test_of_processors_with_one_apic_id_the_first_that_landed_comes_back(name: str) -> None:
-    landing = told(Operation(delay="index"), Operation(jump=7))
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_of_processors_with_one_apic_id_the_first_that_landed_comes_back(name: str, memory: Memory) -> None:
+    landing = told(Operation(delay="index"), Operation(store=Store("Command", "index")), Operation(jump=7))
     stays = attrs.evolve(landing, reset=None)
-    sender = told(*[Operation(delay=3), Operation(reset=5)], Operation(branch=Branch("top")))
-    for processors in itertools.product((landing, stays, IDLE), repeat=3):
-        setting = Setting((sender, *processors), (5, 5, 5, 5))
-        agree(CORES[name], setting, rounds(setting, 30))
+    resetting = told(Operation(delay=3), Operation(reset=5), Operation(branch=Branch("top")))
+    for processors in itertools.product((landing, stays, IDLE, resetting), repeat=3):
+        for sender in (resetting, landing):
+            setting = Setting((sender, *processors), (5, 5, 5, 5), memory=memory)
+            agree(CORES[name], setting, rounds(setting, 20))
+
+
+@BOTH
+def test_the_set_of_woken_ids_loses_none_while_others_come_and_go(name: str) -> None:
+    random = Random(1)
+    ids = [random.choice((1, 1 << 24, -1)) * random.randrange(20) for _ in range(600)]
+    agent = told(*[Operation(woken_add=one) if random.random() < 0.5 else Operation(woken_remove=one) for one in ids])
+    agree(CORES[name], Setting((agent,), (0,)), [(0, 0)] * 600)
 
 
 DISPUTED = {

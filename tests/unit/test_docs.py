@@ -1,5 +1,7 @@
 """The offline site and the written pages: complete, linked, off the network, and no number that the code has not."""
 
+import fcntl
+import os
 import re
 import subprocess
 import sys
@@ -51,13 +53,23 @@ class Page(HTMLParser):
         self.text += data
 
 
+def written(out):
+    """Write the site as `make docs` does."""
+    made = [sys.executable, ROOT / "docs/pages.py", out]
+    told = subprocess.run(made, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert told == f"232 pages: {out}/index.html\n"
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Write the site as `make docs` does, and read every page of it."""
-    out = tmp_path_factory.mktemp("site")
-    made = [sys.executable, ROOT / "docs/pages.py", out]
-    told = subprocess.run(made, capture_output=True, text=True, check=True, cwd=out).stdout
-    assert told == f"232 pages: {out}/index.html\n"
+    """Return every page of the site, which the workers of one test run share."""
+    root = tmp_path_factory.getbasetemp()
+    out = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "site"
+    with out.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not out.is_dir():
+            written(out.with_name("site-being-written"))
+            out.with_name("site-being-written").rename(out)
     return {path.name: Page(path) for path in out.iterdir()}
 
 

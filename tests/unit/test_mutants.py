@@ -180,6 +180,8 @@ def refused(change: str) -> InputError:
         ("{path: [tables, madt, entries], set: [], add: 1}", 9, "exactly one of the keys set, add, ", ""),
         ("{path: [tables, madt, revision]}", 9, "exactly one of the keys set, add, ", ""),
         ("{path: [tables, madt], remove: false}", 9, "exactly one of the keys set, add, ", ""),
+        ("{path: [tables, madt, entries, 3], insert: 1}", 9, "the base has nothing at 3", "known: 0 to 2"),
+        ("{path: [tables, madt, entries, 0], insert: 1, add: 1}", 9, "exactly one of the keys set, add, ", ""),
         ("{path: [], set: 1}", 9, "the path is empty", ""),
         ("{set: 1}", 9, "the key 'path' is missing", "Keys and positions"),
         ("{path: tables, set: 1}", 16, "expected a list, found 'tables'", ""),
@@ -203,6 +205,7 @@ def test_a_change_is_made_to_the_mutant_and_not_to_its_base() -> None:
         "{path: [tables, madt, entries, 2, wakeup, address], set: 0x1001}": (0x1001, 3, 0),
         "{path: [tables, madt, entries, 0], remove: true}": (0x7F5E5000, 2, 0),
         "{path: [tables, madt, entries], add: {raw: '80 02'}}": (0x7F5E5000, 4, 0),
+        "{path: [tables, madt, entries, 2], insert: {wakeup: {version: 0, address: 2}}}": (2, 4, 0),
         "{path: [tables, boot_apic_id], set: 9}": (0x7F5E5000, 3, 9),
         "{path: [tables, madt], set: {revision: 5, entries: [{wakeup: {version: 0, address: 1}}]}}": (1, 1, 0),
     }

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from mpwake.checks.core import given, inconclusive, not_applicable, not_testable, when
 from mpwake.evidence.aml import find_mat
+from mpwake.evidence.command_line import CommandLine
+from mpwake.evidence.exhibit import CodecError
 from mpwake.evidence.fdt import Fdt, Node, reg
 from mpwake.evidence.madt import Madt, WakeupStructure
 from mpwake.evidence.memory_map import MemoryMap, MemoryType
@@ -75,6 +77,17 @@ def addressed(tables: Tables) -> tuple[tuple[WakeupStructure, int], ...]:
     return found
 
 
+def arguments_of(tables: Tables) -> CommandLine:
+    """Return the kernel command line, or raise that there is none to be read."""
+    try:
+        line = tables.boot_arguments
+    except CodecError as error:
+        raise inconclusive(f"/chosen/bootargs of the DeviceTree is {error}") from None
+    if line is None:
+        raise not_testable("no kernel command line was given, and the DeviceTree has no /chosen/bootargs")
+    return line
+
+
 def mailbox_nodes(fdt: Fdt) -> tuple[Node, ...]:
     """Return the nodes that mean to be the wakeup mailbox: by their compatible, even where it is misspelt."""
     return tuple(node for node in fdt.walk() if _means_mailbox(node))
@@ -84,7 +97,8 @@ def _means_mailbox(node: Node) -> bool:
     compatible = node.prop("compatible")
     if compatible is None:
         return False
-    return COMPATIBLE.encode() in compatible.value.lower().replace(b"_", b"-")
+    names = compatible.value.lower().replace(b"_", b"-").split(b"\0")
+    return any(name.startswith(COMPATIBLE.encode()) for name in names)
 
 
 def nodes(tables: Tables) -> tuple[Node, ...]:
@@ -329,7 +343,7 @@ def boot_processor(tables: Tables) -> None:
 @when("the size of the reset code is known")
 def reset_code(tables: Tables) -> None:
     """Declared with the target."""
-    if tables.reset_code_size is None:
+    if not tables.reset_code_size:
         raise not_testable("the size of the code at ResetVector was not given")
 
 
@@ -342,8 +356,7 @@ def read_fdt(tables: Tables) -> None:
 @when("the kernel command line is read")
 def read_command_line(tables: Tables) -> None:
     """Given, or /chosen/bootargs."""
-    if tables.boot_arguments is None:
-        raise not_testable("no kernel command line was given, and the DeviceTree has no /chosen/bootargs")
+    arguments_of(tables)
 
 
 @when("the mailbox page is read as firmware left it")

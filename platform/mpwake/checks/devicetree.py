@@ -26,6 +26,8 @@ _ANNOUNCES_RESET = re.compile(r"version|reset", re.IGNORECASE)
 # Devicetree Specification, standard property status; the suffix of fail- is the device's own.
 _STATUS = re.compile(r"okay|ok|disabled|reserved|fail|fail-.+")
 _NO_APIC_ID = 0xFFFFFFFF
+_MAX_CELLS = 4
+_LONGEST = 120
 
 
 def _shown(fdt: Fdt, node: Node, name: str = "") -> tuple[Exhibit, ...]:
@@ -75,7 +77,10 @@ def compatible_is_exact(tables: Tables) -> Iterator[Finding]:
     for fdt, node in _each(tables):
         prop = node.prop("compatible")
         value = prop.value if prop else b""
-        found = f"{node.path} compatible with {value!r}"
+        shown = (
+            repr(value) if len(value) <= _LONGEST else f"{value[:_LONGEST]!r} and {len(value) - _LONGEST} bytes more"
+        )
+        found = f"{node.path} compatible with {shown}"
         yield Finding(value == want, found, f"{want!r}", _shown(fdt, node, "compatible"))
 
 
@@ -300,6 +305,7 @@ def reg_is_apic_id(tables: Tables) -> Iterator[Finding]:
     """Judge the range of reg, and against the MADT's processors when both enumerations are given."""
     fdt, cpus = _cpus(tables)
     known = {one.apic_id for one in tables.madt.processors if one.usable} if tables.madt else set()
+    listed = ", ".join(f"{one:#x}" for one in sorted(known)[:8])
     for node in cpus:
         number = apic_id(fdt, node)
         if number is None:
@@ -307,7 +313,6 @@ def reg_is_apic_id(tables: Tables) -> Iterator[Finding]:
         at = _shown(fdt, node, "reg")
         yield Finding(number < _NO_APIC_ID, f"{node.path} with reg {number:#x}", "an APIC ID of 32 bits", at)
         if known:
-            listed = ", ".join(f"{one:#x}" for one in sorted(known)[:8])
             yield Finding(number in known, f"reg {number:#x}", f"an APIC ID of the MADT ({listed})", at)
 
 
@@ -358,6 +363,8 @@ def cells_are_big_endian(tables: Tables) -> Iterator[Finding]:
 
 def _looks_like_page(cells: tuple[int, ...], parent: Node) -> bool:
     split = parent.address_cells
+    if not 1 <= split <= _MAX_CELLS or not 1 <= parent.size_cells <= _MAX_CELLS:
+        return False
     base, size = _joined(cells[:split]), _joined(cells[split : split + parent.size_cells])
     return size == c.PAGE and base % c.PAGE == 0 and base < c.PHYSICAL_LIMIT
 
@@ -377,16 +384,17 @@ def _joined(cells: tuple[int, ...]) -> int:
 )
 def high_address_is_whole(tables: Tables) -> Iterator[Finding]:
     """Judge a base of 4 GiB or more, or one that is the lower half of the MADT's."""
-    madt = {one.address for one in tables.madt.wakeups if one.address} if tables.madt else set()
+    wakeups = tables.madt.wakeups if tables.madt else ()
+    madt = {one.address & 0xFFFFFFFF: one.address for one in wakeups if one.address and one.address >> 32}
     high = False
     for fdt, node, base, _ in _placed(tables):
-        cut = [address for address in madt if address >> 32 and address & 0xFFFFFFFF == base]
-        for address in cut:
+        address = madt.get(base)
+        if address is not None:
             found = f"base {base:#x}, the lower half of the MADT's {address:#x}"
             yield Finding(False, found, f"base {address:#x}", _shown(fdt, node, "reg"))
         if base >> 32:
             yield Finding(True, f"base {base:#x}", "an address in full", _shown(fdt, node, "reg"))
-        high = high or bool(cut) or bool(base >> 32)
+        high = high or address is not None or bool(base >> 32)
     if not high:
         raise not_applicable("the mailbox lies below 4 GiB")
 

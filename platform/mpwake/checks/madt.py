@@ -119,12 +119,13 @@ def address_is_physical(tables: Tables) -> Iterator[Finding]:
 
 def _truncation(tables: Tables) -> Iterator[Finding]:
     nodes = c.mailbox_nodes(tables.fdt) if tables.fdt else ()
-    for node in nodes:
-        place = c.base_and_size(c.fdt_of(tables), node)
-        for one in c.wakeups(tables):
-            if place and place[0] >> 32 and one.address == place[0] & 0xFFFFFFFF:
-                found = f"MailBoxAddress {one.address:#x}, the lower half of the DeviceTree's {place[0]:#x}"
-                yield Finding(False, found, f"MailBoxAddress {place[0]:#x}", _at(tables, one.entry, 8, 8))
+    places = [place[0] for node in nodes if (place := c.base_and_size(c.fdt_of(tables), node))]
+    whole = {base & 0xFFFFFFFF: base for base in places if base >> 32}
+    for one in c.wakeups(tables):
+        if one.address in whole:
+            base = whole[one.address]
+            found = f"MailBoxAddress {one.address:#x}, the lower half of the DeviceTree's {base:#x}"
+            yield Finding(False, found, f"MailBoxAddress {base:#x}", _at(tables, one.entry, 8, 8))
 
 
 @check("MADT-07", given=(c.an_address,), when=c.walk_madt, then="MailBoxAddress is a multiple of 4096")

@@ -27,9 +27,7 @@ _OPENHCL_NAME = "wakeup_table"
 )
 def acpi_is_off(tables: Tables) -> Iterator[Finding]:
     """Judge the effect of the acpi= parameters."""
-    line = tables.boot_arguments
-    if line is None:
-        raise not_testable("no kernel command line was given")
+    line = c.arguments_of(tables)
     exhibit = text_exhibit("command line", line.text)
     yield Finding(acpi_disabled(line), "ACPI " + ("off" if acpi_disabled(line) else "left on"), "acpi=off", (exhibit,))
 
@@ -90,8 +88,9 @@ def command_is_idle(tables: Tables) -> Iterator[Finding]:
 @check("MEM-16", given=(c.a_mailbox,), when=c.read_page, then="ApicId is 0xFFFFFFFF and WakeupVector 0")
 def fields_are_impossible(tables: Tables) -> Iterator[Finding]:
     """Judge bytes 4 to 15 at hand-off."""
-    apic, vector = _field(tables, 4, 4), _field(tables, 8, 8)
+    apic = _field(tables, 4, 4)
     yield Finding(apic == _NO_APIC_ID, f"ApicId {apic:#x}", "ApicId 0xffffffff", (tables.mailbox_exhibit(4, 4),))
+    vector = _field(tables, 8, 8)
     yield Finding(vector == 0, f"WakeupVector {vector:#x}", "WakeupVector 0", (tables.mailbox_exhibit(8, 8),))
 
 

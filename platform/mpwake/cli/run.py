@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from mpwake.reporting import files
+from mpwake.reporting import allure, files
 from mpwake.spec.editions import ACPI_EDITIONS, Edition
 from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.spec.requirements import Role, Weight
@@ -48,8 +48,7 @@ def _prepare(out: Path) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         for name in (STREAM, *REPORTS):
             (out / name).unlink(missing_ok=True)
-        if (out / ALLURE).is_dir() and (out / ALLURE / ".mpwake").is_file():
-            shutil.rmtree(out / ALLURE)
+        allure.clear(out / ALLURE)
     except OSError as error:
         raise InputError(f"--out: {error.strerror}", str(out)) from None
     return out
@@ -57,7 +56,7 @@ def _prepare(out: Path) -> Path:
 
 def write_reports(result: events.Run, out: Path) -> None:
     """Write every report of a run beside its stream."""
-    from mpwake.reporting import allure, html, json_document, junit
+    from mpwake.reporting import html, json_document, junit
 
     files.write(out / "results.json", json_document.text(result))
     files.write(out / "junit.xml", junit.text(result))

@@ -6,6 +6,7 @@ Written from ACPI 6.6 section 5.2.12: Table 5.19 (header), Table 5.21 (types), 5
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterator
 
@@ -97,12 +98,12 @@ class Madt:
         """Whether the input ends before the header's Length does."""
         return len(self.data) < self.table.length
 
-    @property
+    @functools.cached_property
     def processors(self) -> tuple[Processor, ...]:
         """The processor entries that are long enough to be read, in table order."""
         return tuple(one for entry in self.entries if (one := _processor(entry)) is not None)
 
-    @property
+    @functools.cached_property
     def wakeups(self) -> tuple[WakeupStructure, ...]:
         """The type 0x10 entries, in table order."""
         return tuple(decode_wakeup(entry) for entry in self.entries if entry.type == WAKEUP)
@@ -154,7 +155,8 @@ def walk(data: bytes, start: int, end: int) -> Iterator[Entry | Damage]:
             return
         yield Entry(offset, kind, length, data[offset : offset + length])
         offset += length
-    yield Damage(offset, f"at most {MAX_ENTRIES} entries", "more")
+    if offset < end:
+        yield Damage(offset, f"at most {MAX_ENTRIES} entries", "more")
 
 
 def decode_madt(data: bytes) -> Madt:

@@ -38,7 +38,10 @@ class Tables:
 
     @property
     def boot_arguments(self) -> CommandLine | None:
-        """The kernel command line: the one given, else /chosen/bootargs of the DeviceTree."""
+        """The kernel command line: the one given, else /chosen/bootargs of the DeviceTree.
+
+        Raises ``CodecError`` when those are longer than a command line can be.
+        """
         if self.command_line is not None or self.fdt is None:
             return self.command_line
         chosen = self.fdt.find("/chosen")

@@ -100,6 +100,13 @@ def write_results(run: Run, folder: Path) -> None:
         raise InputError(f"cannot be written: {error.strerror}", str(folder)) from None
 
 
+def clear(folder: Path) -> None:
+    """Take the results of an earlier run away; raises ``InputError`` when the folder holds something else."""
+    _refuse_foreign(folder)
+    if folder.is_dir():
+        shutil.rmtree(folder)
+
+
 def _refuse_foreign(folder: Path) -> None:
     hint = "name a folder that is new, empty or of an earlier run"
     if folder.is_dir():

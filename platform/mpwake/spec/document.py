@@ -19,7 +19,7 @@ import yaml
 
 from mpwake.spec.errors import InputError, did_you_mean
 
-MAX_BYTES = 4 << 20
+MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
 
 T = TypeVar("T")
@@ -92,7 +92,13 @@ def load(path: Path, name: str | None = None) -> Node:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", shown) from None
+    except ValueError:
+        raise InputError(f"{shown!r} is not a path") from None
     return parse(data, shown)
+
+
+def _place(event: Any) -> str:
+    return f"{event.start_mark.line + 1}:{event.start_mark.column + 1}"
 
 
 def _scalar(event: Any, file: str) -> Any:
@@ -103,7 +109,7 @@ def _scalar(event: Any, file: str) -> Any:
         return _WORDS[text.lower()]
     if _INT.fullmatch(text):
         if len(text) > 40:
-            raise InputError("an integer of more than 40 characters", f"{file}:{event.start_mark.line + 1}:1")
+            raise InputError("an integer of more than 40 characters", f"{file}:{_place(event)}")
         base = {"0x": 16, "0o": 8}.get(text[:2], 10)
         return int(text, base)
     return float(text) if _FLOAT.fullmatch(text) else text
@@ -143,11 +149,10 @@ class _Builder:
         else:
             pending.append(self.key(parent, node))
 
+    def at_key(self) -> bool:
+        return bool(self.stack) and isinstance(self.stack[-1][0].value, dict) and not self.stack[-1][1]
+
     def key(self, parent: Node, node: Node) -> Node:
-        if isinstance(node.value, (list, dict)):
-            raise node.error("a key that is not a plain word")
-        if not isinstance(node.value, str):
-            node.value = "null" if node.value is None else str(node.value)
         if node.value in parent.value:
             first = parent.keys[node.value]
             raise node.error(f"duplicate key {node.value!r}", f"first given at line {first.line}")
@@ -156,7 +161,7 @@ class _Builder:
     def push(self, node: Node) -> None:
         if len(self.stack) >= MAX_DEPTH:
             raise node.error(f"nested deeper than {MAX_DEPTH} levels")
-        if self.stack and isinstance(self.stack[-1][0].value, dict) and not self.stack[-1][1]:
+        if self.at_key():
             raise node.error("a key that is not a plain word")
         self.add(node)
         self.stack.append((node, []))
@@ -168,7 +173,7 @@ def _build(events: Any, file: str) -> Node:
         if isinstance(event, yaml.AliasEvent):
             builder.node(event, None)
         elif isinstance(event, yaml.ScalarEvent):
-            builder.add(builder.node(event, _scalar(event, file)))
+            builder.add(builder.node(event, event.value if builder.at_key() else _scalar(event, file)))
         elif isinstance(event, yaml.SequenceStartEvent):
             builder.push(builder.node(event, []))
         elif isinstance(event, yaml.MappingStartEvent):
@@ -208,7 +213,7 @@ def _decode(node: Node, of: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _decode_union(node, of)
     if origin is typing.Literal:
-        return _decode_choice(node, {str(word): word for word in typing.get_args(of)})
+        return _decode_literal(node, typing.get_args(of))
     if origin is tuple:
         inner = typing.get_args(of)[0]
         return tuple(_decode(item, inner) for item in _expect(node, list, "a list"))
@@ -220,7 +225,10 @@ def _decode(node: Node, of: Any) -> Any:
     if attrs.has(of):
         return _decode_record(node, of)
     if of is float and isinstance(node.value, int):
-        return float(_expect(node, int, "a number"))
+        try:
+            return float(_expect(node, int, "a number"))
+        except OverflowError:
+            raise node.error("a number that is too large") from None
     return _expect(node, of, _NAMES[of])
 
 
@@ -229,6 +237,13 @@ def _expect(node: Node, kind: type, words: str) -> Any:
     if wrong:
         found = {dict: "a mapping", list: "a list", type(None): "nothing"}.get(type(node.value), f"{node.value!r}")
         raise node.error(f"expected {words}, found {found}")
+    return node.value
+
+
+def _decode_literal(node: Node, words: tuple[Any, ...]) -> Any:
+    if not any(type(node.value) is type(word) and node.value == word for word in words):
+        hint = did_you_mean(str(node.plain()), map(str, words))
+        raise node.error(f"{node.plain()!r} is not a known value", hint)
     return node.value
 
 

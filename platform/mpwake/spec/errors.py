@@ -28,10 +28,10 @@ class InputError(Exception):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint that names the nearest of ``known``, or lists them when nothing is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6) or difflib.get_close_matches(
-        word.upper(), names, n=1, cutoff=0.6
-    )
-    if near:
-        return f"did you mean {near[0]!r}?"
+    for spelt in (word, word.upper()):
+        near = difflib.get_close_matches(spelt, names, n=8, cutoff=0.6)
+        if near:
+            best = max(sorted(near), key=lambda name: difflib.SequenceMatcher(None, name, spelt).ratio())
+            return f"did you mean {best!r}?"
     listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return f"known: {listed}" if names else ""

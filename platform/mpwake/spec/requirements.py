@@ -140,7 +140,7 @@ class Requirement:
 
     def clause(self, edition: Edition) -> str:
         """Return the clause that a verdict under ``edition`` cites, or what the requirement rests on."""
-        for name in (edition.value, Edition.DT_BINDING.value):
+        for name in (edition.value, Edition.DT_BINDING.value, *reversed(self.clauses)):
             if name in self.clauses:
                 return f"{name}: {self.clauses[name]}"
         return f"{self.basis.value}: {', '.join(self.sources)}"
@@ -207,16 +207,21 @@ def load_area(path: Path) -> Area:
 def registry() -> Registry:
     """Read the whole registry, in the catalogue's order."""
     folder = scenarios("requirements")
-    areas = {area.area: area for area in map(load_area, sorted(folder.glob("*.yaml")))}
-    missing = [name for name in ORDER if name not in areas]
-    if missing or len(areas) != len(ORDER):
-        raise InputError(f"areas missing or unknown: {', '.join(missing or areas)}", relative(folder))
+    files = [load_area(path) for path in sorted(folder.glob("*.yaml"))]
+    areas = {area.area: area for area in files}
+    if sorted(area.area for area in files) != sorted(ORDER):
+        found = ", ".join(area.area for area in files)
+        raise InputError(f"one file for each area is needed, and there are {found}", relative(folder), ", ".join(ORDER))
     return Registry(tuple(areas[name] for name in ORDER))
 
 
-@functools.cache
 def requirement(requirement_id: str) -> Requirement:
     """Return one requirement, reading no more than its area; raises ``InputError`` for an id that is none."""
     path = scenarios("requirements") / f"{requirement_id.split('-')[0].lower()}.yaml"
-    found = load_area(path).requirements if ID.fullmatch(requirement_id) and path.is_file() else ()
+    found = _area(path).requirements if ID.fullmatch(requirement_id) and path.is_file() else ()
     return next((one for one in found if one.id == requirement_id), None) or registry()[requirement_id]
+
+
+@functools.cache
+def _area(path: Path) -> Area:
+    return load_area(path)

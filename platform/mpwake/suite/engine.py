@@ -14,6 +14,7 @@ import io
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -141,7 +142,7 @@ class _Run:
     done: set[str] = attrs.Factory(set)
 
     def of(self, model: Any) -> Scenario:
-        place = f"{relative(suite_root() / model.filename)}:{model.line}"
+        place = f"{relative(Path(model.filename))}:{model.line}"
         return next(one for one in self.scenarios if one.place == place)
 
     def before(self, context: Any, model: Any) -> None:

@@ -282,8 +282,12 @@ class Stream:
 
     def __call__(self, event: Event) -> None:
         """Write one event."""
-        self._file.write(json.dumps(to_json(event), ensure_ascii=False, separators=(",", ":")) + "\n")
+        self._file.write(json.dumps(to_json(event), separators=(",", ":")) + "\n")
         self._file.flush()
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is not JSON")
 
 
 def _parse_line(line: str, number: int, name: str) -> Event:
@@ -291,7 +295,7 @@ def _parse_line(line: str, number: int, name: str) -> Event:
     if len(line) >= MAX_LINE:
         raise InputError(f"a line of {MAX_LINE} characters or more", where)
     try:
-        data = json.loads(line)
+        data = json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise InputError("not a line of JSON", where) from None
     kind = data.get("event") if isinstance(data, dict) else None

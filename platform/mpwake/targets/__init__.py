@@ -22,7 +22,7 @@ def open_target(spec: str, extra: tuple[str, ...] = ()) -> Target:
     """
     kind, colon, location = spec.partition(":")
     if kind in KINDS:
-        return _open(kind, location, extra, Path())
+        return _open(kind, location, Path(), (), extra)
     if spec.endswith((".yaml", ".yml")):
         return _open_document(Path(spec), extra)
     if colon and "/" not in kind:
@@ -33,14 +33,15 @@ def open_target(spec: str, extra: tuple[str, ...] = ()) -> Target:
     )
 
 
-def _open(kind: str, location: str, extra: tuple[str, ...], base: Path) -> Target:
+def _open(kind: str, location: str, base: Path, evidence: tuple[str, ...], extra: tuple[str, ...]) -> Target:
     if kind == "model":
-        if extra:
+        if evidence or extra:
             raise InputError("a platform of the model takes no further evidence", hint="declare it in the platform")
-        return open_model(location or "reference")
+        own = location.endswith((".yaml", ".yml"))
+        return open_model(str(base / location) if own else location or "reference")
     if not location:
         raise InputError("tables: names no place", hint="for example tables:/sys/firmware/acpi/tables")
-    return open_tables(location, extra, base)
+    return open_tables(location, extra, base, evidence)
 
 
 def _open_document(path: Path, extra: tuple[str, ...]) -> Target:
@@ -48,5 +49,5 @@ def _open_document(path: Path, extra: tuple[str, ...]) -> Target:
     declared = document.decode(node, TargetDocument)
     if declared.kind not in KINDS:
         raise node.value["kind"].error(f"no target of kind {declared.kind!r}", did_you_mean(declared.kind, KINDS))
-    target = _open(declared.kind, declared.location, (*declared.evidence, *extra), path.parent)
+    target = _open(declared.kind, declared.location, path.parent, declared.evidence, extra)
     return target if declared.edition is None else target.held_to(Edition(declared.edition), f"{path} says so")

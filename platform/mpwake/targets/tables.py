@@ -27,6 +27,7 @@ from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.targets.base import Source, Target
 
 MAX_FILES = 4096
+_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,8}|[0-9]{1,10}")
 FDT_MAGIC = b"\xd0\x0d\xfe\xed"
 SYSFS_TABLES = "sys/firmware/acpi/tables"
 PAGE = 0x1000
@@ -39,8 +40,7 @@ NEITHER = (
 class _Reader:
     """Collects the pieces one by one; the first MADT, DeviceTree and memory map count, others are noted."""
 
-    def __init__(self, base: Path) -> None:
-        self.base = base
+    def __init__(self) -> None:
         self.tables = Tables()
         self.sources: list[Source] = []
         self.notes: list[str] = []
@@ -96,7 +96,7 @@ def _put_map(reader: _Reader, name: str, data: bytes) -> None:
 
 
 def _put_command_line(reader: _Reader, name: str, data: bytes) -> None:
-    reader.put(name, "command line", data, command_line=parse(_text(data).rstrip("\n")))
+    reader.put(name, "command line", data, command_line=parse(data.decode("latin-1").rstrip("\n")))
 
 
 def _put_mailbox(reader: _Reader, name: str, data: bytes) -> None:
@@ -111,7 +111,7 @@ def _text(data: bytes) -> str:
 
 def memory_map_words(data: bytes) -> bool:
     """Say whether a text has lines of a memory map as Linux prints them."""
-    return re.search(rb"\[mem 0x[0-9a-f]+-0x[0-9a-f]+\]", data) is not None
+    return re.search(rb"\[mem 0x[0-9a-fA-F]+-0x[0-9a-fA-F]+\]", data) is not None
 
 
 def is_table(data: bytes) -> bool:
@@ -172,18 +172,15 @@ def _put_folder(reader: _Reader, folder: Path) -> None:
         raise InputError(f"cannot be read: {error.strerror}", str(folder)) from None
     if len(files) > MAX_FILES:
         raise InputError(f"{len(files)} files, more than the {MAX_FILES} that are read", str(folder))
-    before = len(reader.sources) + len(reader.notes)
+    known = 0
     for path in files:
         if path.stat().st_size <= MAX_TABLE and _recognise(_read(path)):
+            known += 1
             _put_file(reader, path)
         else:
             reader.notes.append(f"{path}: not recognised, not read")
-    if len(reader.sources) + len(reader.notes) == before or not (reader.sources or _tables_seen(reader)):
+    if not known:
         raise InputError("no ACPI table, DeviceTree or memory map in this directory", str(folder), NEITHER[1])
-
-
-def _tables_seen(reader: _Reader) -> bool:
-    return any("says nothing of the mailbox" in note for note in reader.notes)
 
 
 def _put_sysfs_map(reader: _Reader, folder: Path) -> None:
@@ -209,30 +206,43 @@ def _put_neighbours(reader: _Reader, folder: Path) -> None:
 
 
 def _put_number(reader: _Reader, kind: str, text: str) -> None:
-    if not re.fullmatch(r"0x[0-9a-fA-F]{1,8}|[0-9]{1,10}", text) or int(text, 0) >= 1 << 32:
+    number = int(text, 16 if text[:2] == "0x" else 10) if _NUMBER.fullmatch(text) else 1 << 32
+    if number >= 1 << 32:
         raise InputError(f"{kind}: {text!r} is not a number below 2**32")
-    reader.tables = NUMBERS[kind](reader.tables, int(text, 0))
+    reader.tables = NUMBERS[kind](reader.tables, number)
 
 
-def _put(reader: _Reader, location: str) -> None:
+def _shape(path: Path, hint: str) -> str:
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        raise InputError("no such file or directory", str(path), hint) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", str(path)) from None
+    except ValueError:
+        raise InputError(f"{str(path)!r} is not a path") from None
+    return "folder" if stat.S_ISDIR(kind) else "file"
+
+
+def _put(reader: _Reader, location: str, base: Path) -> None:
     kind, colon, rest = location.partition(":")
     if colon and kind in NUMBERS:
         _put_number(reader, kind, rest)
         return
     named = kind if colon and kind in NAMED else None
-    path = reader.base / (rest if named else location)
-    if not path.exists():
-        known = [*NAMED, *NUMBERS]
-        hint = did_you_mean(kind, known) if colon and not (reader.base / kind).exists() else ""
-        raise InputError("no such file or directory", str(path), hint)
-    if path.is_dir() and not named:
+    path = base / (rest if named else location)
+    hint = did_you_mean(kind, [*NAMED, *NUMBERS]) if colon and not named and "/" not in kind else ""
+    shape = _shape(path, hint)
+    if shape == "file":
+        _put_file(reader, path, named)
+    elif named == "memory-map":
+        _put_sysfs_map(reader, path)
+    elif named:
+        raise InputError(f"a directory, where {named}: needs a file", str(path))
+    else:
         _put_folder(reader, path)
         if str(path.resolve()).endswith("/" + SYSFS_TABLES):
             _put_neighbours(reader, path)
-    elif path.is_dir() and kind == "memory-map":
-        _put_sysfs_map(reader, path)
-    else:
-        _put_file(reader, path, named)
 
 
 def _damage_notes(madt: Madt | None, tables: Tables) -> list[str]:
@@ -240,14 +250,16 @@ def _damage_notes(madt: Madt | None, tables: Tables) -> list[str]:
     return notes + [f"DTB: damaged at {damage}" for damage in (tables.fdt.damage[:8] if tables.fdt else ())]
 
 
-def open_tables(location: str, extra: tuple[str, ...], base: Path) -> Target:
+def open_tables(location: str, extra: tuple[str, ...], base: Path, evidence: tuple[str, ...] = ()) -> Target:
     """Read a location and further pieces of evidence.
 
-    Raises ``InputError`` for a location that is not there, cannot be read, or is nothing that this target knows.
+    ``location`` and ``evidence`` count from ``base``, ``extra`` from the current directory. What is named expressly
+    goes before what a location happens to hold. Raises ``InputError`` for a location that is not there, cannot be
+    read, or is nothing that this target knows.
     """
-    reader = _Reader(base)
-    for one in (*extra, location):
-        _put(reader, one)
+    reader = _Reader()
+    for one, folder in (*((one, Path()) for one in extra), *((one, base) for one in evidence), (location, base)):
+        _put(reader, one, folder)
     tables = reader.tables
     edition = declared_edition(tables.madt)
     reason = ""
