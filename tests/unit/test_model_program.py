@@ -24,11 +24,6 @@ from mpwake.spec.requirements import Role
 HEAD = "name: a\ntitle: An agent\nrole: receiver\n{more}program:\n"
 # Registers get their numbers in the order in which the program writes them.
 X, Y, Z = 2, 3, 4
-PLACELESS = pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="it is told without its place",
-)
 WRITES = ("set: {to: x, value: 0}", "set: {to: y, value: 0}", "set: {to: z, value: 0}")
 
 
@@ -221,7 +216,6 @@ def test_what_does_not_decode_is_told_with_the_place_of_the_value(line: str, whe
     assert (error.where, error.message) == (f"a.yaml:{where}", message)
 
 
-@PLACELESS
 @pytest.mark.parametrize(
     "line",
     [
@@ -244,20 +238,17 @@ def test_an_agent_has_sixteen_registers() -> None:
     assert len(compiled(*FULL).registers) == REGISTERS
 
 
-@PLACELESS
 def test_an_agent_has_no_more_than_sixteen_registers() -> None:
     error = refused(*FULL, "fence: true", "set: {to: extra, value: 0}")
     assert (error.where, error.message) == (f"a.yaml:{5 + REGISTERS - 1}:5", "more than 16 registers")
 
 
-@PLACELESS
 def test_a_label_stands_once() -> None:
     error = refused("label: here", "fence: true", "label: here")
     assert error.where == "a.yaml:7:5"
     assert "the label 'here' is given twice" in str(error)
 
 
-@PLACELESS
 @pytest.mark.parametrize("key", ["entry", "park", "reset"])
 def test_a_label_that_an_agent_begins_or_waits_at_must_stand_in_its_program(key: str) -> None:
     error = refused("label: here", "halt: true", more=f"{key}: hero\n")

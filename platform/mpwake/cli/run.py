@@ -76,6 +76,13 @@ def show(result: events.Run, form: str) -> None:
     click.echo(console.text(result, width, colour), nl=False, color=colour)
 
 
+def _announce_compilation(roles: frozenset[Role]) -> None:
+    from mpwake.model.cache import cache_folder
+
+    if Role.RECEIVER in roles and not cache_folder().is_dir():
+        click.echo("compiling the model: once, for about half a minute", err=True)
+
+
 @contextlib.contextmanager
 def _progress(quiet: bool, total: int) -> Iterator[tuple[events.Listener, ...]]:
     if quiet or not sys.stderr.isatty() or total == 0:
@@ -134,6 +141,8 @@ def run_command(
     scenarios = select(selection, roles)
     options = Options(_strict(strict), seed, tuple(sys.argv[1:]))
     folder = _prepare(out)
+    if not quiet:
+        _announce_compilation(frozenset(role for one in scenarios for role in one.roles))
     with (folder / STREAM).open("w", encoding="utf-8", newline="\n") as file, _progress(quiet, len(scenarios)) as bars:
         result = run(target, scenarios, options, events.Stream(file), *bars)
     write_reports(result, folder)

@@ -183,8 +183,6 @@ class Agent:
         for one in self.program:
             if one.label is None:
                 count += 1
-            elif one.label in found:
-                raise InputError(f"{self.name}: the label {one.label!r} is given twice")
             else:
                 found[one.label] = count
         return found

@@ -1,8 +1,7 @@
 """The step function: the semantics of the model's machine over packed arrays, as ``docs/model.md`` tells it.
 
 All registers are signed 64-bit integers that hold the bits of unsigned ones: mixing signed and unsigned operands makes
-numba compute in floating point. Everything that is compiled and cached stands in this one file, because numba's
-cache does not notice a change in another.
+numba compute in floating point.
 """
 
 from __future__ import annotations
@@ -136,7 +135,7 @@ def _find(s: State, id: int) -> int:
         if state == 0:
             break
         at = (at + 1) & mask
-    return -1 - free
+    return -1 - (free if free >= 0 else mask + 1)
 
 
 @compiled
@@ -148,7 +147,7 @@ def is_woken(s: State, id: int) -> bool:
 @compiled
 def _wake(s: State, id: int) -> None:
     at = _find(s, id)
-    if at < 0:
+    if at < 0 and -1 - at < s.woken.shape[0]:
         s.woken[-1 - at, 0] = 1
         s.woken[-1 - at, 1] = id
 
@@ -222,7 +221,7 @@ def _poll(s: State, agent: int, row: I64) -> int:
         return s.agents[agent, BASE] + row[6]
     if row[7] < 0:
         return s.agents[agent, PC]
-    s.agents[agent, R + row[7]] -= 1
+    s.agents[agent, R + row[7]] = _sum(s.agents[agent, R + row[7]], -1)
     return s.agents[agent, PC] + 1 if s.agents[agent, R + row[7]] == 0 else s.agents[agent, PC]
 
 
@@ -325,7 +324,7 @@ def _operate(s: State, agent: int, memory: int) -> None:
 def step(s: State, agent: int, action: int, memory: int) -> bool:
     """Take one action of one agent; ``s.told`` tells what it did. Return whether it was possible."""
     _told(s, NONE, 0, 0, 0, 0)
-    if action > 0:
+    if action != 0:
         if not drainable(s, agent, action - 1, memory):
             _told(s, IMPOSSIBLE, 0, 0, 0, 0)
             return False
@@ -334,8 +333,8 @@ def step(s: State, agent: int, action: int, memory: int) -> bool:
     if s.agents[agent, STATUS] != RUNNING:
         _told(s, IMPOSSIBLE, 0, 0, 0, 0)
         return False
-    if s.agents[agent, WAIT] > 0:
-        s.agents[agent, WAIT] -= 1
+    if s.agents[agent, WAIT] != 0:
+        s.agents[agent, WAIT] = _sum(s.agents[agent, WAIT], -1)
         return True
     _operate(s, agent, memory)
     return True
@@ -437,4 +436,4 @@ class Machine:
 
     def woken_ids(self) -> set[int]:
         """Return the set of woken APIC IDs."""
-        return {int(id) for state, id in self.state.woken if state == _USED}
+        return {id & 0xFFFFFFFFFFFFFFFF for id in self.state.woken[self.state.woken[:, 0] == _USED, 1].tolist()}

@@ -7,7 +7,8 @@ constants stand as signed integers with the same bits. ``docs/model.md`` says wh
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import attrs
 import numpy as np
@@ -73,7 +74,7 @@ def signed(value: int) -> int:
 class _Compiler:
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
-        self.labels = agent.labels
+        self.labels: dict[str, int] = {}
         self.registers = {"self": SELF, "index": INDEX}
         self.where = agent.name
 
@@ -219,38 +220,47 @@ ROWS: dict[str, Callable[[_Compiler, Operation], Row]] = {
 }
 
 
-def _registers(c: _Compiler) -> None:
-    # Names first, in the order of the program, so that a loop may use what is written further down.
-    for one in c.agent.operations:
-        for record, names in ((one.load, ("to",)), (one.set, ("to",)), (one.add, ("to",))):
-            for name in names if record else ():
-                c.written(getattr(record, name))
+def _names(c: _Compiler, lines: Sequence[tuple[Operation, str]]) -> None:
+    # Labels and registers first, in the order of the program, so that a loop may use what stands further down.
+    count = 0
+    for one, c.where in lines:
+        count += one.label is None
+        if one.label is not None:
+            if one.label in c.labels:
+                raise c.fail(f"the label {one.label!r} is given twice")
+            c.labels[one.label] = count
+        for record in (one.load, one.set, one.add):
+            if record:
+                c.written(record.to)
         for name in (one.next.op, one.next.target, one.next.vector) if one.next else ():
             c.written(name)
 
 
-def compile_agent(agent: Agent, places: tuple[str, ...] = ()) -> Program:
-    """Compile an agent; ``places`` are those of its operations in its file, for errors.
+def compile_agent(agent: Agent, places: Mapping[str | int, str] = MappingProxyType({})) -> Program:
+    """Compile an agent; ``places`` tells where in its file a line of the program (by number) or a key stands.
 
     Raises ``InputError`` for a name that is none, or a program that is too long.
     """
     c = _Compiler(agent)
-    operations = agent.operations
+    lines = [(one, places.get(number, agent.name)) for number, one in enumerate(agent.program)]
+    operations = [(one, where) for one, where in lines if one.label is None]
     if len(operations) > MAX_OPERATIONS:
         raise c.fail(f"{len(operations)} operations, more than {MAX_OPERATIONS}")
-    park, reset = (-1 if name is None else c.label(name) for name in (agent.park, agent.reset))
-    entry = 0 if agent.entry is None else c.label(agent.entry)
-    _registers(c)
+    _names(c, lines)
     code = np.zeros((len(operations) + 1, COLUMNS), dtype=np.int64)
-    for number, one in enumerate(operations):
-        c.where = places[number] if places else agent.name
+    for number, (one, c.where) in enumerate(operations):
         row = ROWS[one.name](c, one)
         code[number, : len(row)] = row
-    return Program(agent, code, entry, park, reset, dict(c.registers))
+    starts = {}
+    for key, name in (("entry", agent.entry), ("park", agent.park), ("reset", agent.reset)):
+        c.where = places.get(key, agent.name)
+        starts[key] = -1 if name is None else c.label(name)
+    return Program(agent, code, max(0, starts["entry"]), starts["park"], starts["reset"], dict(c.registers))
 
 
 def compile_node(node: Node) -> Program:
-    """Decode and compile; a mistake in the program is told with the file, line and column of the operation."""
+    """Decode and compile; a mistake in the program is told with file, line and column."""
     agent = decode(node, Agent)
-    items = zip(node.value["program"].value, agent.program, strict=True)
-    return compile_agent(agent, tuple(item.where for item, one in items if one.label is None))
+    places: dict[str | int, str] = {name: item.where for name, item in node.value.items()}
+    places |= {number: item.where for number, item in enumerate(node.value["program"].value)}
+    return compile_agent(agent, places)

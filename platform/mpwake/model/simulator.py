@@ -331,12 +331,14 @@ def run_events(
     """
     regs, sort, asked = np.zeros(REGISTERS, np.int64), np.zeros(REGISTERS, np.int64), np.zeros(9, np.int64)
     active = np.zeros(s.agents.shape[0] + 1, np.int64)
-    count = 1
+    # Typed at once: numba compiles what is called with them once for every type that it tries on the way.
+    count: Any = np.int64(1)
+    start: Any = np.int64(0)
     for agent in range(1, s.agents.shape[0]):
         if clock[agent, PARKED] == 0:
             active[count] = agent
             count += 1
-    count = _react(s, clock, schedule, classes, order, active, count, 0, regs, sort, asked)
+    count = _react(s, clock, schedule, classes, order, active, count, start, regs, sort, asked)
     while used[1] < budget:
         used[1] += 1
         best, soon, second = -1, _NEVER, _NEVER

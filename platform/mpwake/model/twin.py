@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import attrs
 
+from mpwake.evidence.trace import SENDER
 from mpwake.model.agent import (
     EMITS,
     FIELDS,
@@ -96,9 +97,12 @@ class Twin:
     registers: list[dict[str, int]] = attrs.field(init=False)
     buffers: list[list[Buffered]] = attrs.field(init=False)
     woken: set[int] = attrs.field(init=False, factory=set)
+    room: int = attrs.field(init=False, default=64)
     position: int = attrs.field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
+        while self.room < 4 * (len(self.agents) + len(self.requests)):
+            self.room *= 2
         self.pc = [0 if agent.entry is None else agent.labels[agent.entry] for agent in self.agents]
         self.status = [RUNNING for _ in self.agents]
         self.wait = [0 for _ in self.agents]
@@ -227,7 +231,7 @@ class Twin:
         return Effect("landing", value=self._value(agent, vector))
 
     def _next(self, agent: int, it: Next) -> Effect:
-        if self.position == len(self.requests):
+        if agent != SENDER or self.position == len(self.requests):
             self._go(agent, it.none)
             return NONE
         request = self.requests[self.position]
@@ -245,7 +249,8 @@ class Twin:
         return NONE
 
     def _woken_add(self, agent: int, apic_id: Value) -> Effect:
-        self.woken.add(self._value(agent, apic_id))
+        if len(self.woken) < self.room:
+            self.woken.add(self._value(agent, apic_id))
         return NONE
 
     def _woken_remove(self, agent: int, apic_id: Value) -> Effect:
