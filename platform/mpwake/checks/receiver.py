@@ -118,6 +118,13 @@ def _folded(judge: Judge) -> Judge:
     return fold
 
 
+def _nobody_acts(behaviour: Behaviour, sentence: str) -> Iterator[Finding]:
+    for trace in _each(behaviour, sentence):
+        bad = next(iter(_acts(trace)), None)
+        found = f"AP {trace.ids[bad.agent]:#x} acts" if bad else "no processor acts"
+        yield Finding(bad is None, found, "no processor acts", (told(trace, bad),))
+
+
 def _receiver(id: str, when: str, then: str, *also: Condition) -> Callable[[Judge], Judge]:
     declare = check(id, given=(a_loop, *also), when=probe(when), then=then, role=RECEIVER)
     return lambda judge: declare(_folded(judge))
@@ -155,10 +162,7 @@ def _acts(trace: Trace) -> tuple[Event, ...]:
 @_receiver("RCV-04", FIELDS_ONLY, "no processor acts")
 def noop_is_no_command(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge that ApicId and WakeupVector alone start nothing."""
-    for trace in _each(behaviour, FIELDS_ONLY):
-        bad = next(iter(_acts(trace)), None)
-        found = f"AP {trace.ids[bad.agent]:#x} acts" if bad else "no processor acts"
-        yield Finding(bad is None, found, "no processor acts while Command is 0", (told(trace, bad),))
+    yield from _nobody_acts(behaviour, FIELDS_ONLY)
 
 
 @_receiver("RCV-05", HIGH_VECTOR, "it lands at all 64 bits of the vector")
@@ -208,10 +212,7 @@ def ack_is_command_only(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("RCV-10", RESERVED, "it does not react")
 def reserved_commands_ignored(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge that a command that no edition defines is neither acknowledged nor acted on, and the loop goes on."""
-    for trace in _each(behaviour, RESERVED):
-        bad = next(iter(_acts(trace)), None)
-        found = f"AP {trace.ids[bad.agent]:#x} acts" if bad else "no processor acts"
-        yield Finding(bad is None, found, "no processor acts", (told(trace, bad),))
+    yield from _nobody_acts(behaviour, RESERVED)
 
 
 @_receiver("RCV-16", TWICE, "it no longer looks at the mailbox")
@@ -275,11 +276,7 @@ def reserved_for_os_kept(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("ORD-05", OVERWRITTEN, "the vector was loaded before the acknowledgement became visible")
 def vector_before_ack(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the order of a processor's last load of WakeupVector and its acknowledgement."""
-    for trace in _each(behaviour, OVERWRITTEN):
-        for ack in _acks(trace):
-            late = [one for one in _loads_after(trace, ack) if one.touches(8, 8)]
-            found = "WakeupVector is loaded after the acknowledgement" if late else "loaded before"
-            yield Finding(not late, found, "loaded before", (told(trace, late[0] if late else ack),))
+    yield from _read_after_ack(behaviour, 8, 8)
 
 
 def _acks(trace: Trace) -> list[Event]:
@@ -294,11 +291,15 @@ def _loads_after(trace: Trace, ack: Event) -> list[Event]:
 @_receiver("ORD-09", OVERWRITTEN, "nothing of the OS section is read between the acknowledgement and the jump")
 def nothing_read_after_ack(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge every load of a processor after its acknowledgement."""
+    yield from _read_after_ack(behaviour, 0, OS_SECTION)
+
+
+def _read_after_ack(behaviour: Behaviour, offset: int, width: int) -> Iterator[Finding]:
     for trace in _each(behaviour, OVERWRITTEN):
         for ack in _acks(trace):
-            late = [one for one in _loads_after(trace, ack) if one.touches(0, OS_SECTION)]
-            found = f"a load of {late[0].width} bytes at {late[0].offset:#x}" if late else "nothing is read"
-            yield Finding(not late, found, "nothing is read", (told(trace, late[0] if late else ack),))
+            late = [one for one in _loads_after(trace, ack) if one.touches(offset, width)]
+            found = f"a load of {late[0].width} bytes at {late[0].offset:#x} after it" if late else "no load after it"
+            yield Finding(not late, found, "no load after it", (told(trace, late[0] if late else ack),))
 
 
 @_receiver("ORD-10", POISONED, "the acknowledgement does not reach into ApicId")
@@ -331,10 +332,7 @@ def answers_test(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("RST-11", TEST_NOBODY, "no processor answers", defines_test)
 def foreign_test_ignored(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge that a Test for somebody else is left alone."""
-    for trace in _each(behaviour, TEST_NOBODY):
-        bad = next(iter(_acts(trace)), None)
-        found = f"AP {trace.ids[bad.agent]:#x} answers" if bad else "nobody answers"
-        yield Finding(bad is None, found, "nobody answers", (told(trace, bad),))
+    yield from _nobody_acts(behaviour, TEST_NOBODY)
 
 
 @_receiver("RST-13", CYCLES, "each new Wakeup is taken with its new vector", defines_test)

@@ -311,6 +311,36 @@ def _reset_agent(s: State) -> int:
 
 
 @compiled
+def _soonest(s: State, clock: I64, active: I64, count: int) -> tuple[int, int, int]:
+    # The place in ``active`` of who is due first, when that is, and when the next one after it is.
+    best, soon, second = -1, _NEVER, _NEVER
+    for place in range(count):
+        due = _due(s, clock, active[place])
+        if due < soon:
+            best, soon, second = place, due, soon
+        elif due < second:
+            second = due
+    return best, soon, second
+
+
+@compiled
+def _advance(s: State, memory: int, schedule: I64, clock: I64, random: I64, agent: int, now: int) -> bool:
+    # One step of an agent that is due, or one of its stores becomes visible: whether it was the latter.
+    if s.agents[agent, BUFFERED] > 0 and clock[agent, DRAIN_AT] == now:
+        step(s, agent, 1 + _slot(s, agent, memory, random), memory)
+        clock[agent, DRAIN_AT] = now + schedule[agent, DRAIN]
+        return True
+    held = s.agents[agent, BUFFERED]
+    skipped = s.agents[agent, WAIT]
+    s.agents[agent, WAIT] = 0
+    step(s, agent, 0, memory)
+    clock[agent, NEXT] = now + (1 + skipped) * schedule[agent, PERIOD]
+    if held == 0 and s.agents[agent, BUFFERED] > 0:
+        clock[agent, DRAIN_AT] = now + schedule[agent, DRAIN]
+    return False
+
+
+@compiled
 def run_events(
     s: State,
     memory: int,
@@ -341,30 +371,13 @@ def run_events(
     count = _react(s, clock, schedule, classes, order, active, count, start, regs, sort, asked)
     while used[1] < budget:
         used[1] += 1
-        best, soon, second = -1, _NEVER, _NEVER
-        for place in range(count):
-            due = _due(s, clock, active[place])
-            if due < soon:
-                best, soon, second = place, due, soon
-            elif due < second:
-                second = due
+        best, soon, second = _soonest(s, clock, active, count)
         if best < 0:
             return FINISHED if s.agents[0, STATUS] != RUNNING else STUCK
         agent = active[best]
         used[2] = soon
         before = s.agents[agent, PC]
-        drains = s.agents[agent, BUFFERED] > 0 and clock[agent, DRAIN_AT] == soon
-        if drains:
-            step(s, agent, 1 + _slot(s, agent, memory, random), memory)
-            clock[agent, DRAIN_AT] = soon + schedule[agent, DRAIN]
-        else:
-            held = s.agents[agent, BUFFERED]
-            skipped = s.agents[agent, WAIT]
-            s.agents[agent, WAIT] = 0
-            step(s, agent, 0, memory)
-            clock[agent, NEXT] = soon + (1 + skipped) * schedule[agent, PERIOD]
-            if held == 0 and s.agents[agent, BUFFERED] > 0:
-                clock[agent, DRAIN_AT] = soon + schedule[agent, DRAIN]
+        drains = _advance(s, memory, schedule, clock, random, agent, soon)
         kind = s.told[0]
         if not _record(s, clock, trace, used, soon, agent):
             return SPENT
