@@ -10,7 +10,7 @@ import attrs
 from mpwake.checks.core import Condition, Finding, Judge, check, given, inconclusive, not_applicable, probe
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.exhibit import Exhibit, text_exhibit
-from mpwake.evidence.trace import SENDER, Event, Kind, Trace
+from mpwake.evidence.trace import OPS, SENDER, Event, Kind, Trace
 from mpwake.spec.editions import FACTS
 from mpwake.spec.requirements import Role
 
@@ -20,6 +20,8 @@ OS_SECTION = 2048
 TEST = 2
 _SHOWN = 24
 _TIMED_OUT = -110
+_NAMES = {number: name for name, number in OPS.items()}
+_WAKES = ("wake", "overwrite", "send")
 
 IN_TURN = "the operating system wakes one processor after the other"
 SPARSE = "the operating system wakes them in another order, with sparse APIC IDs"
@@ -64,7 +66,7 @@ def _line(trace: Trace, one: Event, marked: bool) -> str:
     if one.kind in (Kind.LOAD, Kind.STORE):
         what = f"{one.kind.value:<7} {one.width} bytes at {one.offset:#05x}  {one.value:#x}"
     elif one.kind is Kind.REQUEST:
-        what = f"request {one.value}  APIC ID {one.target:#x}  {one.vector:#x}"
+        what = f"request {_NAMES.get(one.value, one.value)}  APIC ID {one.target:#x}  {one.vector:#x}"
     elif one.kind is Kind.RETURN:
         what = f"return  {one.value}"
     else:
@@ -81,7 +83,7 @@ def _landings(trace: Trace) -> list[tuple[int, int]]:
 
 
 def _wakes(trace: Trace) -> list[tuple[int, int]]:
-    return [(one.target, one.vector) for one in trace.of(Kind.REQUEST) if one.value in (1, 7, 9)]
+    return [(one.target, one.vector) for one in trace.of(Kind.REQUEST) if _NAMES.get(one.value) in _WAKES]
 
 
 def _named(pairs: list[tuple[int, int]]) -> str:

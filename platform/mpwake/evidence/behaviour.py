@@ -14,16 +14,17 @@ from mpwake.spec.editions import NEWEST, Edition
 class Behaviour:
     """An implementation that can be driven.
 
-    ``drive`` runs one probe, named by its sentence, and returns what was seen in each of its trials; every probe is run
-    once. ``edition`` is the edition that all this is held against.
+    ``drive`` runs one probe, named by its sentence, with a seed, and returns what was seen in each of its trials; every
+    probe is run once. ``edition`` is the edition that all this is held against.
     """
 
-    drive: Callable[[str], tuple[Trace, ...]]
+    drive: Callable[[str, int], tuple[Trace, ...]]
     edition: Edition = NEWEST
-    seen: dict[str, tuple[Trace, ...]] = attrs.field(factory=dict, eq=False, repr=False)
+    seed: int = 0
+    seen: dict[tuple[str, int], tuple[Trace, ...]] = attrs.field(factory=dict, eq=False, repr=False)
 
     def trials(self, probe: str) -> tuple[Trace, ...]:
         """Return the trials of a probe."""
-        if probe not in self.seen:
-            self.seen[probe] = self.drive(probe)
-        return self.seen[probe]
+        if (probe, self.seed) not in self.seen:
+            self.seen[probe, self.seed] = self.drive(probe, self.seed)
+        return self.seen[probe, self.seed]

@@ -12,6 +12,20 @@ import attrs
 
 SENDER = 0
 
+# What a tester can be asked to do to an AP loop, and the number under which its program knows it
+# (scenarios/agents/tester.yaml says what each means).
+OPS = {
+    "wake": 1,
+    "test": 2,
+    "fields": 3,
+    "command": 4,
+    "reset": 5,
+    "settle": 6,
+    "overwrite": 7,
+    "reserved": 8,
+    "send": 9,
+}
+
 
 class Kind(enum.Enum):
     """What an event is."""

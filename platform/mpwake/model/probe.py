@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from mpwake.evidence.trace import Trace
+from mpwake.evidence.trace import OPS, Trace
 from mpwake.model.agent import load_agent
 from mpwake.model.program import Program, compile_node
 from mpwake.model.simulator import Simulation, simulate, simulate_ticks
@@ -16,17 +16,6 @@ from mpwake.spec.document import described
 from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.spec.resources import relative, scenarios
 
-OPS = {
-    "wake": 1,
-    "test": 2,
-    "fields": 3,
-    "command": 4,
-    "reset": 5,
-    "settle": 6,
-    "overwrite": 7,
-    "reserved": 8,
-    "send": 9,
-}
 BOOT_ID = 0
 
 

@@ -224,7 +224,7 @@ def run(target: Target, scenarios: tuple[Scenario, ...], options: Options, *list
         for listener in listeners:
             listener(event)
 
-    target = target.settled()
+    target = target.settled().seeded(options.seed)
     tell(header(target, scenarios, options))
     one = _Run(target, scenarios, tell)
     try:

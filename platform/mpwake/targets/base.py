@@ -57,6 +57,10 @@ class Target:
         receiver = self.receiver and attrs.evolve(self.receiver, edition=edition)
         return attrs.evolve(self, edition=edition, edition_reason=reason, tables=tables, receiver=receiver)
 
+    def seeded(self, seed: int) -> Target:
+        """Return the same target, with everything random drawn from ``seed``."""
+        return attrs.evolve(self, receiver=self.receiver and attrs.evolve(self.receiver, seed=seed))
+
     def settled(self) -> Target:
         """Return the same target with an edition: its own, else the newest."""
         if self.edition is not None:

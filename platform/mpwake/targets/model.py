@@ -17,7 +17,7 @@ from mpwake.spec import document
 from mpwake.spec.document import Node, described
 from mpwake.spec.editions import Edition
 from mpwake.spec.errors import InputError, did_you_mean
-from mpwake.spec.resources import relative, scenarios
+from mpwake.spec.resources import relative, scenarios, suite_root
 from mpwake.targets.base import Source, Target
 
 
@@ -76,11 +76,11 @@ def receiver_of(platform: Platform) -> Behaviour | None:
     if agent is None:
         return None
 
-    def drive(sentence: str) -> tuple[Trace, ...]:
+    def drive(sentence: str, seed: int) -> tuple[Trace, ...]:
         from mpwake.model.probe import probe, trials
         from mpwake.model.program import compile_node
 
-        return tuple(trials(compile_node(agent), probe(sentence)))
+        return tuple(trials(compile_node(agent), probe(sentence), seed))
 
     return Behaviour(drive, Edition(platform.edition))
 
@@ -103,10 +103,16 @@ def open_model(name: str) -> Target:
     path = platform_path(name)
     platform = decode_platform(load_platform(name))
     tables = tables_of(platform)
+    read = {path: "platform"}
+    if platform.receiver is not None and platform.receiver.file != relative(path):
+        read[suite_root() / platform.receiver.file] = "agent"
     return Target(
         kind="model",
         name=f"model:{name}",
-        sources=(Source(relative(path), "platform", path.read_bytes()), *(sources_of(tables) if tables else ())),
+        sources=(
+            *(Source(relative(one), kind, one.read_bytes()) for one, kind in read.items()),
+            *(sources_of(tables) if tables else ()),
+        ),
         tables=tables,
         receiver=receiver_of(platform),
         edition=Edition(platform.edition),
