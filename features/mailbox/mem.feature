@@ -42,3 +42,15 @@ Feature: The mailbox page as firmware hands it over
     Given an AP loop that polls the mailbox
     When the operating system wakes a processor in a poisoned page
     Then bytes 16 to 2047 keep their content
+
+  @MEM-05 @sender
+  Scenario: The OS never writes bytes 2048 to 4095
+    Given a bring-up through the mailbox
+    When three processors are woken one after the other
+    Then the operating system writes nothing in bytes 2048 to 4095
+
+  @MEM-09 @sender
+  Scenario: Reserved is zero whenever a command is visible
+    Given a bring-up through the mailbox
+    When three processors are woken one after the other
+    Then Reserved is 0 whenever a command is visible

@@ -19,3 +19,15 @@ Feature: The order of accesses
     Given an AP loop that polls the mailbox
     When the operating system wakes a processor in a poisoned page
     Then the acknowledgement does not reach into ApicId
+
+  @ORD-01 @sender
+  Scenario: ApicId and WakeupVector are visible before Command
+    Given a bring-up through the mailbox
+    When three processors are woken one after the other
+    Then ApicId and WakeupVector are visible before Command under every memory model
+
+  @ORD-06 @sender
+  Scenario: Stores for the next command are not visible before the OS has observed 0
+    Given a bring-up through the mailbox
+    When three processors are woken one after the other
+    Then nothing of the next command is stored before Command was seen to be 0

@@ -29,3 +29,10 @@ Feature: Test and the reset vector
     And an edition that defines Test
     When the operating system tests a processor and then wakes it
     Then Test is answered before the first wake, and the wake is taken after it
+
+  @RST-14 @sender
+  Scenario: Test is not sent to firmware with mailbox version 0
+    Given a bring-up through the mailbox
+    And an edition whose mailbox has version 0
+    When three processors are woken one after the other
+    Then Test is never sent

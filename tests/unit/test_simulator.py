@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -12,7 +13,6 @@ import numpy as np
 import pytest
 
 from mpwake.evidence.trace import SENDER, Event, Kind, Trace
-from mpwake.model import probe
 from mpwake.model.agent import PAGE, load_agent
 from mpwake.model.core import MEMORY
 from mpwake.model.program import Program, compile_node
@@ -23,7 +23,7 @@ from support.cli import environment
 EVERY_MEMORY = pytest.mark.parametrize("memory", MEMORY)
 PARKED = "entry: park\npark: park\n"
 COMMAND, APIC_ID, VECTOR, RESERVED = 0, 4, 8, 2
-WAKE, SETTLE, RESET = probe.OPS["wake"], probe.OPS["settle"], probe.OPS["reset"]
+WAKE, RESET, SETTLE = 1, 5, 6  # what the tester is asked for
 
 
 def agent(*lines: str, more: str = "") -> Program:
@@ -32,14 +32,15 @@ def agent(*lines: str, more: str = "") -> Program:
     return compile_node(parse(text + "".join(f"  - {line}\n" for line in lines), "a.yaml"))
 
 
-def loop(name: str) -> Program:
-    """Return an AP loop that comes with the suite."""
+def shipped(name: str) -> Program:
+    """Return an agent that comes with the suite."""
     return compile_node(load_agent(name))
 
 
-def poller(*after: str, tries: str = "") -> Program:
+def poller(*after: str, tries: str = "", before: Sequence[str] = ()) -> Program:
     """Return a sender that wakes and polls for the acknowledgement, for ever or so many times."""
     return agent(
+        *before,
         "label: top",
         "next: {op: op, target: target, vector: vector, none: end}",
         f"set: {{to: left, value: {tries or 0}}}",
@@ -140,7 +141,7 @@ def test_a_dead_ap_and_a_poll_without_bound_end_as_stuck(memory: str) -> None:
 
 @EVERY_MEMORY
 def test_a_request_for_nobody_is_stuck_however_many_processors_wait(memory: str) -> None:
-    trace = simulate(Simulation((OS, *[loop("acpi-6.6")] * 40), tuple(range(41)), wakes(99), memory, budget=1000))
+    trace = simulate(Simulation((OS, *[shipped("acpi-6.6")] * 40), tuple(range(41)), wakes(99), memory, budget=1000))
     assert (trace.stuck, trace.spent, landings(trace)) == (True, False, [])
 
 
@@ -154,13 +155,13 @@ def test_a_bounded_poll_ends_with_its_code_after_exactly_its_polls(memory: str, 
 
 
 def test_the_testers_time_out_is_its_four_hundred_polls() -> None:
-    trace = simulate(Simulation((probe.tester(), DEAD), (0, 1), wakes(1)))
+    trace = simulate(Simulation((shipped("tester"), DEAD), (0, 1), wakes(1)))
     assert sum(one.count for one in polls(trace)) == 400
     assert returns(trace) == [-110]
 
 
 def test_every_request_is_waited_for_in_its_own_right() -> None:
-    trace = simulate(Simulation((poller(tries="7"), loop("acpi-6.4")), (0, 1), wakes(8, 1, 9), pace=1, memory="sc"))
+    trace = simulate(Simulation((poller(tries="7"), shipped("acpi-6.4")), (0, 1), wakes(8, 1, 9), pace=1, memory="sc"))
     counts: list[int] = []
     for one in trace.events:
         if one.kind is Kind.REQUEST:
@@ -172,7 +173,7 @@ def test_every_request_is_waited_for_in_its_own_right() -> None:
 
 
 def test_a_full_trace_is_spent() -> None:
-    one = Simulation((OS, loop("acpi-6.6")), (0, 1), wakes(1))
+    one = Simulation((OS, shipped("acpi-6.6")), (0, 1), wakes(1))
     whole = simulate(one)
     cut = simulate(attrs.evolve(one, rows=5))
     assert (whole.spent, len(whole.events) > 5) == (False, True)
@@ -211,7 +212,7 @@ def test_polls_are_counted_and_not_made(memory: str, seed: int) -> None:
 
 def test_idle_time_costs_no_steps() -> None:
     def told(gap: int) -> Trace:
-        one = Simulation((poller(f"delay: {gap}"), *[loop("acpi-6.6")] * 4), (0, 1, 2, 3, 4), wakes(3, 1, 4))
+        one = Simulation((poller(f"delay: {gap}"), *[shipped("acpi-6.6")] * 4), (0, 1, 2, 3, 4), wakes(3, 1, 4))
         return simulate(attrs.evolve(one, budget=300))
 
     short, long = told(50), told(10**9)
@@ -223,9 +224,9 @@ def test_idle_time_costs_no_steps() -> None:
 
 
 def test_processors_that_only_wait_cost_no_steps() -> None:
-    few, many = (Simulation((OS, *[loop("acpi-6.6")] * count), tuple(range(count + 1)), wakes(2)) for count in (2, 500))
-    assert landings(simulate(attrs.evolve(few, budget=100))) == [(2, 0x2000)]
-    assert landings(simulate(attrs.evolve(many, budget=100))) == [(2, 0x2000)]
+    for count in (2, 500):
+        one = Simulation((OS, *[shipped("acpi-6.6")] * count), tuple(range(count + 1)), wakes(2), budget=100)
+        assert landings(simulate(one)) == [(2, 0x2000)]
 
 
 # Who acts
@@ -233,7 +234,7 @@ def test_processors_that_only_wait_cost_no_steps() -> None:
 
 def test_reset_brings_a_landed_processor_back_to_its_loop() -> None:
     requests = ((WAKE, 4, 0x1000), (SETTLE, 0, 50), (RESET, 4, 0), (WAKE, 4, 0x2000), (WAKE, 6, 0x3000))
-    trace = simulate(Simulation((probe.tester(), *[loop("acpi-6.6")] * 2), (0, 4, 6), requests))
+    trace = simulate(Simulation((shipped("tester"), *[shipped("acpi-6.6")] * 2), (0, 4, 6), requests))
     assert landings(trace) == [(1, 0x1000), (1, 0x2000), (2, 0x3000)]
     assert [one.value for one in trace.of(Kind.RESET)] == [4]
     assert returns(trace) == [0] * 5
@@ -241,7 +242,7 @@ def test_reset_brings_a_landed_processor_back_to_its_loop() -> None:
 
 def test_reset_does_nothing_to_a_loop_that_has_no_label_for_it() -> None:
     requests = ((WAKE, 4, 0x1000), (SETTLE, 0, 50), (RESET, 4, 0), (WAKE, 4, 0x2000))
-    trace = simulate(Simulation((probe.tester(), loop("acpi-6.4")), (0, 4), requests))
+    trace = simulate(Simulation((shipped("tester"), shipped("acpi-6.4")), (0, 4), requests))
     assert (landings(trace), trace.of(Kind.RESET), returns(trace)) == ([(1, 0x1000)], (), [0, 0, 0, -110])
 
 
@@ -260,9 +261,11 @@ def test_processors_with_one_apic_id_both_act() -> None:
 
 def test_processors_run_programs_of_their_own() -> None:
     names = ("acpi-6.4", "td-shim", "acpi-6.6", "td-shim", "edk2-2022", "acpi-6.4")
-    programs = {name: loop(name) for name in names}
+    programs = {name: shipped(name) for name in names}
     for seed in range(5):
-        one = Simulation((probe.tester(), *[programs[name] for name in names]), (0, 6, 5, 4, 3, 2, 1), wakes(*range(1, 7)))
+        one = Simulation(
+            (shipped("tester"), *[programs[name] for name in names]), (0, 6, 5, 4, 3, 2, 1), wakes(*range(1, 7))
+        )
         trace = simulate(attrs.evolve(one, seed=seed))
         assert landings(trace) == [(7 - id, id << 12) for id in range(1, 7)]
         assert returns(trace) == [0] * 6
@@ -272,12 +275,19 @@ def test_processors_run_programs_of_their_own() -> None:
 
 
 def test_a_loop_that_compares_its_number_is_woken_by_its_number() -> None:
-    trace = simulate(Simulation((probe.tester(), *[loop("oak-stage0")] * 3), (0, 7, 9, 1), wakes(1, 3, 7)))
+    trace = simulate(Simulation((shipped("tester"), *[shipped("oak-stage0")] * 3), (0, 7, 9, 1), wakes(1, 3, 7)))
     assert landings(trace) == [(1, 0x1000), (3, 0x3000)]
     assert returns(trace) == [0, 0, -110]
 
 
-HEAD = ("label: park", "load: {to: command, from: Command}", "branch: {if: [command, ne, 1], to: park}")
+HEAD = (
+    "label: park",
+    "load: {to: command, from: Command}",
+    "branch: {if: [command, eq, 1], to: asked}",
+    "set: {to: idled, value: 1}",
+    "branch: {to: park}",
+    "label: asked",
+)
 ID = "load: {to: id, from: ApicId}"
 TAIL = (
     "load: {to: command, from: Command}",
@@ -318,21 +328,141 @@ UNFOLLOWED = {
         "poll: {from: ApicId, until: [eq, self], to: mine}",
         "label: mine",
     ),
+    "its own APIC ID on both sides": (
+        "set: {to: me, value: self}",
+        "branch: {if: [me, ne, self], to: park}",
+        ID,
+        "branch: {if: [id, ne, self], to: park}",
+    ),
+    "a register that only the iteration before has written": (
+        ID,
+        "branch: {if: [id, ne, self], to: park}",
+        "branch: {if: [armed, eq, 1], to: mine}",
+        "set: {to: armed, value: 1}",
+        "branch: {to: park}",
+        "label: mine",
+    ),
+    "a register that only another way through the loop has written": (
+        ID,
+        "branch: {if: [id, ne, self], to: park}",
+        "branch: {if: [idled, ne, 1], to: park}",
+    ),
+}
+KNOWN = {
+    "a register that only the iteration before has written": "an iteration that changes a register counts as quiet",
+    "a register that only another way through the loop has written": "a parked loop writes no registers",
+    "its own APIC ID on both sides": "a comparison of two copies of the APIC ID is taken to tell them apart",
 }
 
 
+def known(reason: str) -> pytest.MarkDecorator:
+    """Mark a test that a defect of the simulator fails: whoever mends that takes the mark away."""
+    return pytest.mark.xfail(reason=reason, raises=AssertionError)
+
+
 @EVERY_MEMORY
-@pytest.mark.parametrize("name", UNFOLLOWED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=known(KNOWN[name])) if name in KNOWN else name for name in UNFOLLOWED]
+)
 def test_a_loop_that_cannot_be_followed_is_stepped_and_lands_alike(name: str, memory: str) -> None:
     plain = agent(*HEAD, ID, "branch: {if: [id, ne, self], to: park}", *TAIL, more=PARKED)
     other = agent(*HEAD, *UNFOLLOWED[name], *TAIL, more=PARKED)
+    late = poller(before=["delay: 100", "set: {to: x, value: 0}"])  # when everybody has seen an idle mailbox
     for seed in range(3):
-        one = Simulation((OS, *[plain] * 3), (0, 0xFFFFFFFD, 7, 0x80000001), wakes(7, 0x80000001, 0xFFFFFFFD), memory)
+        one = Simulation((late, *[plain] * 3), (0, 0xFFFFFFFD, 7, 0x80000001), wakes(7, 0x80000001, 0xFFFFFFFD), memory)
         expected = simulate(attrs.evolve(one, seed=seed))
-        found = simulate(attrs.evolve(one, seed=seed, programs=(OS, *[other] * 3)))
+        found = simulate(attrs.evolve(one, seed=seed, programs=(late, *[other] * 3)))
         assert landings(expected) == [(2, 0x7000), (3, 0x80000001000), (1, 0xFFFFFFFD000)]
         assert (landings(found), returns(found)) == (landings(expected), [0, 0, 0])
         assert not (found.stuck or found.spent)
+
+
+# At the edges
+
+
+@known("the operation behind a delay is carried out before the wait")
+@pytest.mark.parametrize("pace", [1, 8])
+def test_a_delay_comes_before_the_operation_behind_it(pace: int) -> None:
+    program = agent("store: {to: Reserved, value: 1}", "delay: 100", "store: {to: Reserved, value: 2}", "halt: true")
+    one = Simulation((program, IDLE), (0, 1), (), "sc", pace=pace)
+    first, second = (event.time for event in simulate(one).stores())
+    assert second - first == (1 + 100 + 1) * schedule_of(one)[SENDER, 0]
+
+
+@known("a delay of 2^62 steps or more turns time back")
+@pytest.mark.parametrize("steps", [1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1000, (1 << 64) - 1])
+def test_a_delay_that_outlasts_all_time_is_not_over(steps: int) -> None:
+    program = agent(
+        "store: {to: Reserved, value: 1}",
+        f"delay: {steps}",
+        "set: {to: x, value: 0}",
+        "store: {to: Reserved, value: 2}",
+        "halt: true",
+    )
+    trace = simulate(Simulation((program, IDLE), (0, 1), (), "sc", budget=1000))
+    assert [event.value for event in trace.stores()] == [1]
+    assert trace.end >= trace.events[-1].time
+
+
+@known("the processor that is put to work again is the first with that APIC ID that runs, not the one that was reset")
+def test_of_processors_with_one_apic_id_the_one_that_was_reset_goes_on() -> None:
+    by_number = agent(
+        "label: park",
+        "load: {to: command, from: Command}",
+        "branch: {if: [command, ne, index], to: park}",
+        "store: {to: Command, value: 0}",
+        "jump: index",
+        more=PARKED + "reset: park\n",
+    )
+    command, wait = "store: {to: Command, value: 2}", ("set: {to: x, value: 0}", "delay: 200", "set: {to: x, value: 0}")
+    sender = agent(command, *wait, "reset: 5", *wait, command, *wait, "halt: true")
+    trace = simulate(Simulation((sender, by_number, by_number), (0, 5, 5), (), "sc"))
+    assert [one.value for one in trace.of(Kind.RESET)] == [5]
+    assert landings(trace) == [(2, 2), (2, 2)]
+
+
+@known("a processor that is reset while its stores are buffered is listed as active once more, every time")
+def test_a_processor_is_reset_again_and_again_while_its_stores_are_buffered() -> None:
+    # In a process of its own and without the compiler: compiled code writes behind the end of the list.
+    run = subprocess.run(
+        [sys.executable, "-c", RESETS],
+        env=environment(NUMBA_DISABLE_JIT="1"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+RESETS = """
+from mpwake.model.program import compile_node
+from mpwake.model.simulator import Simulation, simulate
+from mpwake.spec.document import parse
+
+def agent(*lines):
+    text = "name: a\\ntitle: An agent\\nrole: receiver\\nreset: top\\nprogram:\\n"
+    return compile_node(parse(text + "".join(f"  - {line}\\n" for line in lines), "a.yaml"))
+
+sender = agent("label: top", "reset: 5", "branch: {to: top}")
+lands = agent("label: top", "store: {to: Command, value: 2}", "jump: 1")
+for seed in range(20):
+    assert simulate(Simulation((sender, lands), (0, 5), (), "tso", seed=seed, budget=3000)).spent
+"""
+
+
+@known("a poll that is satisfied and goes to itself is counted as one that is not")
+def test_a_poll_counts_no_load_that_satisfies_it_though_it_goes_to_itself() -> None:
+    sender = agent(
+        "set: {to: left, value: 100}",
+        "label: here",
+        "poll: {from: Command, until: [eq, 0], to: here, tries: left}",
+        "halt: true",
+    )
+    slow = agent("delay: 500", "set: {to: x, value: 0}", "store: {to: Command, value: 1}", "halt: true")
+    trace = simulate(Simulation((sender, slow), (0, 1), (), "sc"))
+    assert [one.value for one in polls(trace)] == [0, 1]
+    assert polls(trace)[1].count == 100
 
 
 # Seeds
@@ -340,7 +470,7 @@ def test_a_loop_that_cannot_be_followed_is_stepped_and_lands_alike(name: str, me
 
 def traced(engine: Any, seed: int) -> Trace:
     """Run a boot of three processors that takes every schedule differently."""
-    programs = (probe.tester(), *[loop("acpi-6.6")] * 3)
+    programs = (shipped("tester"), *[shipped("acpi-6.6")] * 3)
     trace: Trace = engine(Simulation(programs, (0, 1, 0x1FF, 3), wakes(0x1FF, 3, 1), "relaxed", seed))
     return trace
 
@@ -371,13 +501,16 @@ def test_the_pace_of_each_agent_comes_from_the_seed_and_keeps_to_its_bounds() ->
 
 @EVERY_MEMORY
 def test_tick_by_tick_a_boot_finishes_and_is_recorded(memory: str) -> None:
-    one = Simulation((probe.tester(), *[loop("acpi-6.4")] * 2), (0, 1, 2), wakes(2, 1), memory)
+    one = Simulation((shipped("tester"), *[shipped("acpi-6.4")] * 2), (0, 1, 2), wakes(2, 1), memory)
     trace = simulate_ticks(one)
     assert (trace.stuck, trace.spent) == (False, False)
     assert landings(trace) == [(2, 0x2000), (1, 0x1000)]
     assert returns(trace) == [0, 0]
     assert [event.offset for event in trace.stores(SENDER) if event.offset == COMMAND] == [COMMAND] * 2
-    assert [(event.agent, event.width, event.value) for event in trace.stores() if event.agent] == [(2, 2, 0), (1, 2, 0)]
+    assert [(event.agent, event.width, event.value) for event in trace.stores() if event.agent] == [
+        (2, 2, 0),
+        (1, 2, 0),
+    ]
     assert [event.target for event in trace.of(Kind.REQUEST)] == [2, 1]
     assert 0 <= trace.events[0].time <= trace.events[-1].time <= trace.end < one.budget
     assert trace.before == b"\0\0\0\0\xff\xff\xff\xff".ljust(PAGE, b"\0")
@@ -390,7 +523,7 @@ def test_tick_by_tick_a_boot_that_never_ends_is_spent() -> None:
 
 
 def test_tick_by_tick_a_full_trace_is_spent_and_one_without_rows_records_nothing() -> None:
-    one = Simulation((probe.tester(), *[loop("acpi-6.6")] * 2), (0, 1, 2), wakes(2, 1))
+    one = Simulation((shipped("tester"), *[shipped("acpi-6.6")] * 2), (0, 1, 2), wakes(2, 1))
     whole, cut = simulate_ticks(one), simulate_ticks(attrs.evolve(one, rows=5))
     assert (cut.spent, cut.events) == (True, whole.events[:5])
     silent = simulate_ticks(attrs.evolve(one, rows=0))
@@ -403,15 +536,15 @@ def test_tick_by_tick_a_full_trace_is_spent_and_one_without_rows_records_nothing
 SCRIPT = """
 import json, attrs
 from mpwake.model.agent import load_agent
-from mpwake.model.probe import tester
 from mpwake.model.program import compile_node
 from mpwake.model.simulator import Simulation, simulate, simulate_ticks
 
-loop = compile_node(load_agent("acpi-6.6"))
+tester, loop = (compile_node(load_agent(name)) for name in ("tester", "acpi-6.6"))
 requests = ((1, 6, 0x123456789000), (6, 0, 60), (5, 6, 0), (2, 6, 0), (1, 0xFFFFFFFD, 0x2000), (1, 9, 0))
-one = Simulation((tester(), loop, loop), (0, 0xFFFFFFFD, 6), requests, "relaxed", 5)
+one = Simulation((tester, loop, loop), (0, 0xFFFFFFFD, 6), requests, "relaxed", 5)
 kind = lambda _of, _field, value: getattr(value, "value", value)
-print(json.dumps([attrs.asdict(trace, value_serializer=kind)["events"] for trace in (simulate(one), simulate_ticks(one))]))
+traces = (simulate(one), simulate_ticks(one))
+print(json.dumps([attrs.asdict(trace, value_serializer=kind)["events"] for trace in traces]))
 """
 
 

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 
-import attrs
-
-from mpwake.checks.core import Condition, Finding, Judge, check, given, inconclusive, not_applicable, probe
+from mpwake.checks.core import Condition, Finding, Judge, check, given, not_applicable, probe
+from mpwake.checks.traffic import NAMES, OS_HEADER, OS_SECTION, TIMED_OUT, WAKES, each, folded, told
 from mpwake.evidence.behaviour import Behaviour
-from mpwake.evidence.exhibit import Exhibit, text_exhibit
-from mpwake.evidence.trace import OPS, SENDER, Event, Kind, Trace
+from mpwake.evidence.trace import SENDER, Event, Kind, Trace
 from mpwake.spec.editions import FACTS
 from mpwake.spec.requirements import Role
 
 RECEIVER = Role.RECEIVER
-OS_HEADER = 16
-OS_SECTION = 2048
 TEST = 2
-_SHOWN = 24
-_TIMED_OUT = -110
-_NAMES = {number: name for name, number in OPS.items()}
-_WAKES = ("wake", "overwrite", "send")
 
 IN_TURN = "the operating system wakes one processor after the other"
 SPARSE = "the operating system wakes them in another order, with sparse APIC IDs"
@@ -52,28 +43,6 @@ def defines_test(behaviour: Behaviour) -> None:
         raise not_applicable(f"{behaviour.edition.value} does not define the command Test")
 
 
-def told(trace: Trace, marked: Event | None = None) -> Exhibit:
-    """Show the accesses of a trial around one of them, who did what in which order."""
-    events = [one for one in trace.events if one.kind is not Kind.LOAD or one is marked]
-    at = events.index(marked) if marked in events else len(events) - 1
-    first = max(0, at - _SHOWN // 2)
-    lines = [_line(trace, one, one is marked) for one in events[first : first + _SHOWN]]
-    return text_exhibit("mailbox traffic", "\n".join(lines))
-
-
-def _line(trace: Trace, one: Event, marked: bool) -> str:
-    who = "OS" if one.agent == SENDER else f"AP {trace.ids[one.agent]:#x}"
-    if one.kind in (Kind.LOAD, Kind.STORE):
-        what = f"{one.kind.value:<7} {one.width} bytes at {one.offset:#05x}  {one.value:#x}"
-    elif one.kind is Kind.REQUEST:
-        what = f"request {_NAMES.get(one.value, one.value)}  APIC ID {one.target:#x}  {one.vector:#x}"
-    elif one.kind is Kind.RETURN:
-        what = f"return  {one.value}"
-    else:
-        what = f"{one.kind.value:<7} {one.value:#x}"
-    return f"{'>' if marked else ' '} {one.time:>7}  {who:<8} {what}"
-
-
 def _ap_stores(trace: Trace) -> tuple[Event, ...]:
     return tuple(one for one in trace.stores() if one.agent != SENDER)
 
@@ -83,45 +52,22 @@ def _landings(trace: Trace) -> list[tuple[int, int]]:
 
 
 def _wakes(trace: Trace) -> list[tuple[int, int]]:
-    return [(one.target, one.vector) for one in trace.of(Kind.REQUEST) if _NAMES.get(one.value) in _WAKES]
+    return [(one.target, one.vector) for one in trace.of(Kind.REQUEST) if NAMES.get(one.value) in WAKES]
 
 
 def _named(pairs: list[tuple[int, int]]) -> str:
     return ", ".join(f"{apic:#x} at {vector:#x}" for apic, vector in pairs) or "nobody"
 
 
-def _each(behaviour: Behaviour, sentence: str) -> Iterator[Trace]:
-    for trace in behaviour.trials(sentence):
-        if trace.spent:
-            raise inconclusive("a trial was not finished within its budget")
-        yield trace
-
-
 def _landed_as_asked(behaviour: Behaviour, sentence: str) -> Iterator[Finding]:
-    for trace in _each(behaviour, sentence):
+    for trace in each(behaviour, sentence):
         found, want = _landings(trace), _wakes(trace)
         wrong = next((one for one in trace.of(Kind.LANDING) if (trace.ids[one.agent], one.value) not in want), None)
         yield Finding(found == want, f"landed: {_named(found)}", _named(want), (told(trace, wrong),))
 
 
-def _folded(judge: Judge) -> Judge:
-    """Let equal findings of several trials stand as one, the first, and say in how many it was so."""
-
-    @functools.wraps(judge)
-    def fold(behaviour: Behaviour) -> Iterator[Finding]:
-        found: dict[tuple[bool, str, str], list[Finding]] = {}
-        for one in judge(behaviour):
-            found.setdefault((one.ok, one.found, one.expected), []).append(one)
-        total = sum(map(len, found.values()))
-        for same in found.values():
-            often = "" if len(same) == total else f" ({len(same)} times of {total})"
-            yield attrs.evolve(same[0], found=same[0].found + often)
-
-    return fold
-
-
 def _nobody_acts(behaviour: Behaviour, sentence: str) -> Iterator[Finding]:
-    for trace in _each(behaviour, sentence):
+    for trace in each(behaviour, sentence):
         bad = next(iter(_acts(trace)), None)
         found = f"AP {trace.ids[bad.agent]:#x} acts" if bad else "no processor acts"
         yield Finding(bad is None, found, "no processor acts", (told(trace, bad),))
@@ -129,13 +75,13 @@ def _nobody_acts(behaviour: Behaviour, sentence: str) -> Iterator[Finding]:
 
 def _receiver(id: str, when: str, then: str, *also: Condition) -> Callable[[Judge], Judge]:
     declare = check(id, given=(a_loop, *also), when=probe(when), then=then, role=RECEIVER)
-    return lambda judge: declare(_folded(judge))
+    return lambda judge: declare(folded(judge))
 
 
 @_receiver("RCV-01", IN_TURN, "every processor lands")
 def every_ap_answers(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge that each of the parked processors takes its command."""
-    for trace in _each(behaviour, IN_TURN):
+    for trace in each(behaviour, IN_TURN):
         missing = [hex(one) for one in trace.ids[1:] if one not in {apic for apic, _ in _landings(trace)}]
         yield Finding(not missing, f"never landed: {', '.join(missing) or 'none'}", "every processor", (told(trace),))
 
@@ -149,7 +95,7 @@ def compares_apic_id(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("RCV-03", ONE_OF_THREE, "the other processors neither jump nor write")
 def others_ignore(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge everything that the processors do that were not addressed."""
-    for trace in _each(behaviour, ONE_OF_THREE):
+    for trace in each(behaviour, ONE_OF_THREE):
         target = _wakes(trace)[0][0]
         bad = next((one for one in _acts(trace) if trace.ids[one.agent] != target), None)
         found = f"AP {trace.ids[bad.agent]:#x} acts" if bad else "the addressed processor alone acts"
@@ -176,10 +122,10 @@ def lands_at_vector(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("RCV-06", IN_TURN, "it acknowledges by setting Command to 0")
 def acknowledges(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge that after each landing Command was cleared, by the processor that landed."""
-    for trace in _each(behaviour, IN_TURN):
+    for trace in each(behaviour, IN_TURN):
         acked = {one.agent for one in _ap_stores(trace) if one.touches(0, 2) and one.value & 0xFFFF == 0}
         silent = [one for one in trace.of(Kind.LANDING) if one.agent not in acked]
-        left = [one for one in trace.of(Kind.RETURN) if one.value == _TIMED_OUT]
+        left = [one for one in trace.of(Kind.RETURN) if one.value == TIMED_OUT]
         found = f"{len(silent)} landings without an acknowledgement, {len(left)} commands left unanswered"
         yield Finding(not silent and not left, found, "an acknowledgement for each", (told(trace),))
 
@@ -193,7 +139,7 @@ def vector_is_cached(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("RCV-08", IN_TURN, "the acknowledgement comes from firmware, before the vector is entered")
 def acknowledges_before_leaving(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge program order, in the trials under sequential consistency, and that no acknowledgement is missing."""
-    for trace in _each(behaviour, IN_TURN):
+    for trace in each(behaviour, IN_TURN):
         for landing in trace.of(Kind.LANDING):
             acks = [one for one in _ap_stores(trace) if one.agent == landing.agent and one.touches(0, 2)]
             found = f"AP {trace.ids[landing.agent]:#x} left " + ("after its acknowledgement" if acks else "without one")
@@ -203,7 +149,7 @@ def acknowledges_before_leaving(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("RCV-09", POISONED, "the acknowledgement changes Command and nothing else")
 def ack_is_command_only(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the width and place of every store of a processor to the mailbox header."""
-    for trace in _each(behaviour, POISONED):
+    for trace in each(behaviour, POISONED):
         header = [one for one in _ap_stores(trace) if one.touches(0, OS_HEADER)]
         for one in header:
             good = (one.offset, one.width) == (0, 2)
@@ -220,7 +166,7 @@ def reserved_commands_ignored(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("RCV-16", TWICE, "it no longer looks at the mailbox")
 def acts_once(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge what a processor does after it has left the loop."""
-    for trace in _each(behaviour, TWICE):
+    for trace in each(behaviour, TWICE):
         landings = _landings(trace)
         left = trace.of(Kind.LANDING)[0] if landings else None
         later = [one for one in _acts(trace) if left and one.agent == left.agent and one.kind is Kind.LANDING]
@@ -237,7 +183,7 @@ def mailbox_stays_in_use(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("RCV-18", RETARGETED, "no processor takes a command with the ApicId of another", defines_test)
 def no_stale_id(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge every landing against the command that was pending, over all schedules."""
-    for trace in _each(behaviour, RETARGETED):
+    for trace in each(behaviour, RETARGETED):
         wanted = dict(_wakes(trace))
         wrong = [one for one in trace.of(Kind.LANDING) if wanted.get(trace.ids[one.agent]) != one.value]
         found = f"{len(wrong)} landings at another's vector"
@@ -247,7 +193,7 @@ def no_stale_id(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("MEM-06", POISONED, "firmware writes nothing in the OS section but Command")
 def os_section_untouched(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge every store of a processor to bytes 2 to 2047."""
-    for trace in _each(behaviour, POISONED):
+    for trace in each(behaviour, POISONED):
         bad = [one for one in _ap_stores(trace) if one.touches(2, OS_SECTION - 2)]
         where = f"{bad[0].width} bytes at {bad[0].offset:#x}" if bad else "none"
         yield Finding(not bad, f"stores beyond Command: {where}", "none", (told(trace, bad[0] if bad else None),))
@@ -256,7 +202,7 @@ def os_section_untouched(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("MEM-07", POISONED, "only the processor that accepts a command writes Command, and only 0")
 def command_written_by_acceptor(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge who writes Command, and what."""
-    for trace in _each(behaviour, POISONED):
+    for trace in each(behaviour, POISONED):
         landed = {one.agent for one in trace.of(Kind.LANDING)}
         for one in _ap_stores(trace):
             if one.touches(0, 2):
@@ -268,7 +214,7 @@ def command_written_by_acceptor(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("MEM-12", POISONED, "bytes 16 to 2047 keep their content")
 def reserved_for_os_kept(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the poison in ReservedForOs after the processors have left."""
-    for trace in _each(behaviour, POISONED):
+    for trace in each(behaviour, POISONED):
         before, after = trace.before[OS_HEADER:OS_SECTION], trace.after[OS_HEADER:OS_SECTION]
         changed = [OS_HEADER + at for at, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]]
         found = f"{len(changed)} bytes changed" + (f", the first at {changed[0]:#x}" if changed else "")
@@ -297,7 +243,7 @@ def nothing_read_after_ack(behaviour: Behaviour) -> Iterator[Finding]:
 
 
 def _read_after_ack(behaviour: Behaviour, offset: int, width: int) -> Iterator[Finding]:
-    for trace in _each(behaviour, OVERWRITTEN):
+    for trace in each(behaviour, OVERWRITTEN):
         for ack in _acks(trace):
             late = [one for one in _loads_after(trace, ack) if one.touches(offset, width)]
             found = f"a load of {late[0].width} bytes at {late[0].offset:#x} after it" if late else "no load after it"
@@ -307,7 +253,7 @@ def _read_after_ack(behaviour: Behaviour, offset: int, width: int) -> Iterator[F
 @_receiver("ORD-10", POISONED, "the acknowledgement does not reach into ApicId")
 def ack_keeps_off_apic_id(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the bytes of every acknowledgement."""
-    for trace in _each(behaviour, POISONED):
+    for trace in each(behaviour, POISONED):
         for ack in _acks(trace):
             found = f"an acknowledgement of {ack.width} bytes at {ack.offset:#x}"
             yield Finding(not ack.touches(4, 4), found, "none that overlaps bytes 4 to 7", (told(trace, ack),))
@@ -316,7 +262,7 @@ def ack_keeps_off_apic_id(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("DUP-07", TWICE, "the second command stays unacknowledged")
 def second_wake_is_left(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge Command at the end of the trial."""
-    for trace in _each(behaviour, TWICE):
+    for trace in each(behaviour, TWICE):
         command = int.from_bytes(trace.after[:2], "little")
         yield Finding(command == 1, f"Command {command:#x} at the end", "Command 1", (told(trace),))
 
@@ -324,8 +270,8 @@ def second_wake_is_left(behaviour: Behaviour) -> Iterator[Finding]:
 @_receiver("RST-10", TESTED, "the addressed processor answers by setting Command to 0 and does not jump", defines_test)
 def answers_test(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the answer to Test."""
-    for trace in _each(behaviour, TESTED):
-        answered = not any(one.value == _TIMED_OUT for one in trace.of(Kind.RETURN))
+    for trace in each(behaviour, TESTED):
+        answered = not any(one.value == TIMED_OUT for one in trace.of(Kind.RETURN))
         landed = _landings(trace)
         found = ("answered" if answered else "never answered") + (f", and landed: {_named(landed)}" if landed else "")
         yield Finding(answered and not landed, found, "answered, and nobody lands", (told(trace),))
@@ -348,7 +294,7 @@ def wakes_after_reset(behaviour: Behaviour) -> Iterator[Finding]:
 )
 def test_before_first_wake(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge that Test neither needs a wake before it nor spoils the one after it."""
-    for trace in _each(behaviour, TEST_THEN_WAKE):
+    for trace in each(behaviour, TEST_THEN_WAKE):
         codes = [one.value for one in trace.of(Kind.RETURN)]
         found = f"the commands returned {codes}; landed: {_named(_landings(trace))}"
         good = not any(codes) and _landings(trace) == _wakes(trace)

@@ -79,7 +79,7 @@ def show(result: events.Run, form: str) -> None:
 def _announce_compilation(roles: frozenset[Role]) -> None:
     from mpwake.model.cache import cache_folder
 
-    if Role.RECEIVER in roles and not cache_folder().is_dir():
+    if roles - {Role.TABLES} and not cache_folder().is_dir():
         click.echo("compiling the model: once, for about half a minute", err=True)
 
 

@@ -68,7 +68,7 @@ class Event:
 
 @attrs.frozen
 class Trace:
-    """Everything that was seen of one run.
+    """Everything that was seen of one run, under one memory model.
 
     ``ids`` are the APIC IDs of the agents by number (that of the operating system's own processor first); ``before``
     and ``after`` are the page at its ends; ``stuck`` tells that nothing could happen any more while a request was
@@ -80,6 +80,7 @@ class Trace:
     before: bytes
     after: bytes
     end: int
+    memory: str = "tso"
     stuck: bool = False
     spent: bool = False
 

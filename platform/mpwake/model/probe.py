@@ -1,4 +1,7 @@
-"""Probes: what the suite does to an AP loop, as data. A scenario's When names one by its sentence."""
+"""Probes: what the suite does to an implementation, as data. A scenario's When names one by its sentence.
+
+An AP loop gets a tester as its operating system; a bring-up gets processors that behave as the probe says.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from mpwake.model.simulator import Simulation, simulate, simulate_ticks
 from mpwake.spec import document
 from mpwake.spec.document import described
 from mpwake.spec.errors import InputError, did_you_mean
+from mpwake.spec.requirements import Role
 from mpwake.spec.resources import relative, scenarios
 
 BOOT_ID = 0
@@ -49,6 +53,12 @@ class Probe:
     ids: tuple[int, ...] = described("APIC IDs of the parked processors, in the order of their numbers")
     requests: tuple[Request, ...] = described("What is done, one after the other")
     poison: tuple[Poison, ...] = described("Bytes of the page before that; the rest is as firmware hands it over", ())
+    loops: tuple[str, ...] = described("For a bring-up: the agent of each processor, all acpi-6.6 unless given", ())
+    ticks: bool = described("Whether to run it tick by tick too, which cannot tell that nothing happens any more", True)
+
+    def __attrs_post_init__(self) -> None:
+        if self.loops and len(self.loops) != len(self.ids):
+            raise ValueError(f"{len(self.loops)} loops for {len(self.ids)} processors")
 
 
 @attrs.frozen
@@ -59,18 +69,19 @@ class ProbeFile:
 
 
 @functools.cache
-def probes() -> dict[str, Probe]:
-    """Return the probes by their sentences."""
-    path = scenarios("probes") / "receiver.yaml"
+def probes(role: Role) -> dict[str, Probe]:
+    """Return the probes of a role by their sentences."""
+    path = scenarios("probes") / f"{role.value}.yaml"
     found = document.decode(document.load(path, relative(path)), ProbeFile).probes
     return {one.says: one for one in found}
 
 
-def probe(sentence: str) -> Probe:
+def probe(sentence: str, role: Role) -> Probe:
     """Return the probe that a sentence names."""
-    if sentence not in probes():
-        raise InputError(f"no probe says {sentence!r}", hint=did_you_mean(sentence, probes()))
-    return probes()[sentence]
+    known = probes(role)
+    if sentence not in known:
+        raise InputError(f"no probe says {sentence!r}", hint=did_you_mean(sentence, known))
+    return known[sentence]
 
 
 def page_of(one: Probe) -> bytes:
@@ -83,21 +94,25 @@ def page_of(one: Probe) -> bytes:
 
 
 @functools.cache
-def tester() -> Program:
-    """Return the sender that the suite plays."""
-    return compile_node(load_agent("tester"))
+def agent(name: str) -> Program:
+    """Return an agent that comes with the suite, compiled."""
+    return compile_node(load_agent(name))
 
 
 SCHEDULES = tuple((memory, seed) for memory in ("sc", "tso", "relaxed") for seed in range(4))
 TICKS = 40_000
 
 
-def trials(receiver: Program, one: Probe, seed: int = 0) -> Iterator[Trace]:
-    """Run a probe on an AP loop: under every memory model, several schedules of each engine."""
+def trials(tested: Program, one: Probe, seed: int = 0) -> Iterator[Trace]:
+    """Run a probe on an agent: under every memory model, several schedules of each engine."""
+    if tested.agent.role is Role.RECEIVER:
+        programs = (agent("tester"), *[tested] * len(one.ids))
+    else:
+        programs = (tested, *map(agent, one.loops or ["acpi-6.6"] * len(one.ids)))
     requests = tuple((OPS[request.op], request.id, request.value) for request in one.requests)
     for memory, number in SCHEDULES:
         simulation = Simulation(
-            programs=(tester(), *[receiver] * len(one.ids)),
+            programs=programs,
             ids=(BOOT_ID, *one.ids),
             requests=requests,
             memory=memory,
@@ -105,4 +120,5 @@ def trials(receiver: Program, one: Probe, seed: int = 0) -> Iterator[Trace]:
             page=page_of(one),
         )
         yield simulate(simulation)
-        yield simulate_ticks(attrs.evolve(simulation, budget=TICKS * len(simulation.ids)))
+        if one.ticks:
+            yield simulate_ticks(attrs.evolve(simulation, budget=TICKS * len(simulation.ids)))

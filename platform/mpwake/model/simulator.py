@@ -543,4 +543,4 @@ def _trace(one: Simulation, state: State, rows: I64, time: int, end: int) -> Tra
             )
         )
     before = one.page.ljust(PAGE, b"\0")
-    return Trace(one.ids, tuple(events), before, state.page.tobytes(), time, end == STUCK, end == SPENT)
+    return Trace(one.ids, tuple(events), before, state.page.tobytes(), time, one.memory, end == STUCK, end == SPENT)

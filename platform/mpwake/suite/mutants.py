@@ -19,7 +19,7 @@ from mpwake.spec.errors import did_you_mean
 from mpwake.spec.requirements import Role, registry
 from mpwake.spec.resources import relative, scenarios
 from mpwake.spec.verdicts import Verdict
-from mpwake.targets.model import decode_platform, load_platform, receiver_of, tables_of
+from mpwake.targets.model import behaviour_of, decode_platform, load_platform, tables_of
 
 
 @attrs.frozen
@@ -155,7 +155,7 @@ def mutated(mutant: Mutant, node: Node) -> Evidence:
     for change, at in zip(mutant.changes, node.value["changes"].value, strict=True):
         _change(base, change, at)
     platform = decode_platform(base)
-    evidence = tables_of(platform) if mutant.role is Role.TABLES else receiver_of(platform)
+    evidence = tables_of(platform) if mutant.role is Role.TABLES else behaviour_of(platform, mutant.role)
     if evidence is None:
         raise node.value["base"].error(f"the platform {mutant.base!r} has nothing in the role {mutant.role.value}")
     return attrs.evolve(evidence, edition=Edition(mutant.edition or platform.edition))

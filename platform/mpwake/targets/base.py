@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import attrs
@@ -26,15 +28,15 @@ class Source:
 class Target:
     """An implementation under test, opened.
 
-    ``tables`` and ``receiver`` are its evidence in these roles, as far as it has them; ``edition`` is the one that it
-    declares, with the reason, or None; ``notes`` are what the reader noticed and a person should know.
+    ``tables`` is its evidence in that role, if it has it, and ``driven`` that in the others; ``edition`` is the one
+    that it declares, with the reason, or None; ``notes`` are what the reader noticed and a person should know.
     """
 
     kind: str
     name: str
     sources: tuple[Source, ...]
     tables: Tables | None = None
-    receiver: Behaviour | None = None
+    driven: Mapping[Role, Behaviour] = MappingProxyType({})
     edition: Edition | None = None
     edition_reason: str = ""
     notes: tuple[str, ...] = ()
@@ -42,24 +44,24 @@ class Target:
     @property
     def roles(self) -> frozenset[Role]:
         """The roles in which it can be judged."""
-        sides = {Role.TABLES: self.tables, Role.RECEIVER: self.receiver}
-        return frozenset(role for role, side in sides.items() if side is not None)
+        return frozenset(self.driven) | ({Role.TABLES} if self.tables else frozenset())
 
     def evidence(self, role: Role) -> Tables | Behaviour:
         """Return the evidence in one of its roles."""
-        side = self.tables if role is Role.TABLES else self.receiver
-        assert side is not None
-        return side
+        if role is not Role.TABLES:
+            return self.driven[role]
+        assert self.tables is not None
+        return self.tables
 
     def held_to(self, edition: Edition, reason: str) -> Target:
         """Return the same target, held against ``edition``."""
         tables = self.tables and attrs.evolve(self.tables, edition=edition)
-        receiver = self.receiver and attrs.evolve(self.receiver, edition=edition)
-        return attrs.evolve(self, edition=edition, edition_reason=reason, tables=tables, receiver=receiver)
+        driven = {role: attrs.evolve(side, edition=edition) for role, side in self.driven.items()}
+        return attrs.evolve(self, edition=edition, edition_reason=reason, tables=tables, driven=driven)
 
     def seeded(self, seed: int) -> Target:
         """Return the same target, with everything random drawn from ``seed``."""
-        return attrs.evolve(self, receiver=self.receiver and attrs.evolve(self.receiver, seed=seed))
+        return attrs.evolve(self, driven={role: attrs.evolve(side, seed=seed) for role, side in self.driven.items()})
 
     def settled(self) -> Target:
         """Return the same target with an edition: its own, else the newest."""

@@ -17,8 +17,11 @@ from mpwake.spec import document
 from mpwake.spec.document import Node, described
 from mpwake.spec.editions import Edition
 from mpwake.spec.errors import InputError, did_you_mean
+from mpwake.spec.requirements import Role
 from mpwake.spec.resources import relative, scenarios, suite_root
 from mpwake.targets.base import Source, Target
+
+DRIVEN = (Role.RECEIVER, Role.SENDER)
 
 
 @attrs.frozen
@@ -31,6 +34,7 @@ class Platform:
     edition: Literal["acpi-6.4", "acpi-6.5", "acpi-6.6"] = described("The edition that it keeps to")
     tables: TablesDocument | None = described("What its firmware publishes", None)
     receiver: Node | None = described("Its AP loop: the name of an agent, or a whole agent", None)
+    sender: Node | None = described("Its operating system's bring-up: the name of an agent, or a whole agent", None)
 
 
 def platform_names() -> list[str]:
@@ -52,9 +56,10 @@ def load_platform(name: str) -> Node:
     """Read the YAML of a platform, undecoded and with its agents in place of their names, so that it can be changed."""
     path = platform_path(name)
     node = document.load(path, relative(path))
-    receiver = node.value.get("receiver") if isinstance(node.value, dict) else None
-    if receiver is not None and isinstance(receiver.value, str):
-        node.value["receiver"] = load_agent(receiver.value)
+    for side in DRIVEN if isinstance(node.value, dict) else ():
+        agent = node.value.get(side.value)
+        if agent is not None and isinstance(agent.value, str):
+            node.value[side.value] = load_agent(agent.value)
     return node
 
 
@@ -70,9 +75,14 @@ def tables_of(platform: Platform) -> Tables | None:
     return compose(platform.tables, Edition(platform.edition), f"platform {platform.name}")
 
 
-def receiver_of(platform: Platform) -> Behaviour | None:
-    """Return a platform's AP loop, ready to be probed; numba is imported when the first probe is run."""
-    agent = platform.receiver
+def agent_of(platform: Platform, role: Role) -> Node | None:
+    """Return the agent that a platform has in a role."""
+    return platform.receiver if role is Role.RECEIVER else platform.sender
+
+
+def behaviour_of(platform: Platform, role: Role) -> Behaviour | None:
+    """Return a platform's agent in a role, ready to be probed; numba is imported when the first probe is run."""
+    agent = agent_of(platform, role)
     if agent is None:
         return None
 
@@ -80,7 +90,7 @@ def receiver_of(platform: Platform) -> Behaviour | None:
         from mpwake.model.probe import probe, trials
         from mpwake.model.program import compile_node
 
-        return tuple(trials(compile_node(agent), probe(sentence), seed))
+        return tuple(trials(compile_node(agent), probe(sentence, role), seed))
 
     return Behaviour(drive, Edition(platform.edition))
 
@@ -104,8 +114,10 @@ def open_model(name: str) -> Target:
     platform = decode_platform(load_platform(name))
     tables = tables_of(platform)
     read = {path: "platform"}
-    if platform.receiver is not None and platform.receiver.file != relative(path):
-        read[suite_root() / platform.receiver.file] = "agent"
+    for role in DRIVEN:
+        agent = agent_of(platform, role)
+        if agent is not None and agent.file != relative(path):
+            read[suite_root() / agent.file] = "agent"
     return Target(
         kind="model",
         name=f"model:{name}",
@@ -114,7 +126,7 @@ def open_model(name: str) -> Target:
             *(sources_of(tables) if tables else ()),
         ),
         tables=tables,
-        receiver=receiver_of(platform),
+        driven={role: side for role in DRIVEN if (side := behaviour_of(platform, role))},
         edition=Edition(platform.edition),
         edition_reason="the platform keeps to it",
     )
