@@ -161,7 +161,10 @@ def test_bad_usage_is_told_in_words(arguments, code, told, tmp_path):
         (["MADT-07"], {"MADT-07"}),
         (["@MADT-07", "MEM-01"], {"MADT-07", "MEM-01"}),
         (["HVL"], {"HVL-06", "HVL-07", "HVL-08"}),
-        (["features/mailbox/mem.feature"], {"MEM-01", "MEM-02", "MEM-05", "MEM-06", "MEM-07", "MEM-09", "MEM-12", "MEM-15", "MEM-16"}),
+        (
+            ["features/mailbox/mem.feature"],
+            {"MEM-01", "MEM-02", "MEM-05", "MEM-06", "MEM-07", "MEM-09", "MEM-12", "MEM-15", "MEM-16"},
+        ),
         (["enumeration/sel.feature"], {"SEL-03", "SEL-11"}),
         (["madt.feature:8"], {"MADT-01"}),
     ],

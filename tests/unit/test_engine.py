@@ -47,7 +47,12 @@ def test_every_event_reaches_every_listener_in_order():
 def test_the_header_tells_what_was_tested_and_by_what():
     header = run_on("model:reference", "MADT-07").header
     assert header.edition == "acpi-6.6"
-    assert [one.name for one in header.subject.inputs][:2] == ["scenarios/platforms/reference.yaml", "MADT"]
+    assert [one.name for one in header.subject.inputs][:4] == [
+        "scenarios/platforms/reference.yaml",
+        "scenarios/agents/acpi-6.6.yaml",
+        "scenarios/agents/os-reference.yaml",
+        "MADT",
+    ]
     assert len(header.subject.inputs[0].sha256) == 64
     assert [one.id for one in header.selected] == ["MADT-07"]
     assert header.selected[0].clause == "acpi-6.6: section 5.2.12.19, Table 5.45"
