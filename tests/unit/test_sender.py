@@ -1,0 +1,67 @@
+"""The sender role: what the suite says of bring-ups that keep to ACPI, of those that are known, and of each mutant."""
+
+import pytest
+
+from mpwake.checks.core import CHECKS, Judgement
+from mpwake.spec.editions import Edition
+from mpwake.spec.requirements import Role
+from mpwake.spec.verdicts import Verdict
+from mpwake.suite.mutants import Outcome, judge_all, mutants, mutated
+from mpwake.targets import open_target
+
+SENDERS = [(mutant, node) for mutant, node in mutants() if mutant.role is Role.SENDER]
+
+
+def judged(platform: str, edition: Edition | None = None) -> dict[str, Judgement]:
+    target = open_target(f"model:{platform}")
+    held = target.held_to(edition, "asked") if edition else target
+    return judge_all(held.evidence(Role.SENDER), Role.SENDER)
+
+
+def failing(platform: str) -> set[str]:
+    return {one for one, judgement in judged(platform).items() if judgement.verdict is Verdict.FAIL}
+
+
+def test_a_bring_up_that_keeps_to_acpi_has_no_failure() -> None:
+    told = judged("os-reference")
+    allowed = {Verdict.PASS, Verdict.NOT_APPLICABLE}
+    assert {judgement.verdict for judgement in told.values()} == allowed
+    unjudged = {one for one, judgement in told.items() if judgement.verdict is Verdict.NOT_APPLICABLE}
+    assert unjudged == {"TMO-04", "TMO-08"}
+
+
+@pytest.mark.parametrize(
+    ("platform", "deviations"),
+    [
+        ("linux-6.1", {"DUP-01", "DUP-04"}),
+        ("linux-tdx-acpi", {"SND-07", "TMO-03", "TMO-04", "TMO-07"}),
+        (
+            "asterinas",
+            {"SND-05", "SND-07", "ORD-01", "ORD-06", "TMO-03", "TMO-04", "TMO-07", "DUP-01", "DUP-04"},
+        ),
+    ],
+)
+def test_the_known_deviations_are_found_and_no_others(platform: str, deviations: set[str]) -> None:
+    assert failing(platform) == deviations
+
+
+def test_one_use_is_demanded_where_the_mailbox_has_version_0() -> None:
+    assert judged("linux-6.1", Edition.ACPI_6_6)["DUP-01"].verdict is Verdict.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize("number", range(len(SENDERS)), ids=[mutant.id for mutant, _ in SENDERS])
+def test_each_mutant_is_killed_by_the_requirement_that_it_breaks(number: int) -> None:
+    mutant, node = SENDERS[number]
+    outcome = Outcome(mutant, judge_all(mutated(mutant, node), Role.SENDER))
+    assert outcome.killed, outcome.judgements[mutant.breaks]
+
+
+def test_every_check_of_the_role_has_a_mutant() -> None:
+    assert {one for one, role in CHECKS if role is Role.SENDER} == {mutant.breaks for mutant, _ in SENDERS}
+
+
+def test_a_plain_store_is_caught_under_the_relaxed_model_alone() -> None:
+    mutant, node = next((one, node) for one, node in SENDERS if one.id == "ord-plain-store")
+    outcome = Outcome(mutant, judge_all(mutated(mutant, node), Role.SENDER))
+    assert outcome.judgements["SND-01"].verdict is Verdict.PASS
+    assert outcome.judgements["ORD-01"].verdict is Verdict.FAIL
