@@ -311,7 +311,7 @@ def test_a_landed_processor_comes_back_at_its_reset_label_with_its_registers() -
     assert twin.step(0, 0) == NONE  # it has not landed yet
     assert [twin.step(1, 0), twin.step(1, 0), twin.step(1, 0)] == [NONE, Effect("landing", value=0x1000), IMPOSSIBLE]
     assert (twin.status[1], twin.pc[1]) == (LANDED, 1)
-    assert twin.step(0, 0) == Effect("reset", value=4)
+    assert twin.step(0, 0) == Effect("reset", value=4, number=1)
     assert (twin.status, twin.pc) == ([RUNNING, RUNNING], [2, 2])
     assert twin.step(1, 0) == Effect("return", value=5)
 
@@ -320,9 +320,9 @@ def test_of_two_processors_with_one_apic_id_the_first_comes_back_and_then_the_se
     twin = Twin([RESETS, LANDS, LANDS], [0, 4, 4], [], "sc")
     for one in (2, 2, 1, 1):
         twin.step(one, 0)
-    assert twin.step(0, 0) == Effect("reset", value=4)
+    assert twin.step(0, 0) == Effect("reset", value=4, number=1)
     assert twin.status[1:] == [RUNNING, LANDED]
-    assert twin.step(0, 0) == Effect("reset", value=4)
+    assert twin.step(0, 0) == Effect("reset", value=4, number=2)
     assert twin.status[1:] == [RUNNING, RUNNING]
 
 

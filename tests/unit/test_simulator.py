@@ -348,22 +348,10 @@ UNFOLLOWED = {
         "branch: {if: [idled, ne, 1], to: park}",
     ),
 }
-KNOWN = {
-    "a register that only the iteration before has written": "an iteration that changes a register counts as quiet",
-    "a register that only another way through the loop has written": "a parked loop writes no registers",
-    "its own APIC ID on both sides": "a comparison of two copies of the APIC ID is taken to tell them apart",
-}
-
-
-def known(reason: str) -> pytest.MarkDecorator:
-    """Mark a test that a defect of the simulator fails: whoever mends that takes the mark away."""
-    return pytest.mark.xfail(reason=reason, raises=AssertionError)
 
 
 @EVERY_MEMORY
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=known(KNOWN[name])) if name in KNOWN else name for name in UNFOLLOWED]
-)
+@pytest.mark.parametrize("name", UNFOLLOWED)
 def test_a_loop_that_cannot_be_followed_is_stepped_and_lands_alike(name: str, memory: str) -> None:
     plain = agent(*HEAD, ID, "branch: {if: [id, ne, self], to: park}", *TAIL, more=PARKED)
     other = agent(*HEAD, *UNFOLLOWED[name], *TAIL, more=PARKED)
@@ -380,7 +368,6 @@ def test_a_loop_that_cannot_be_followed_is_stepped_and_lands_alike(name: str, me
 # At the edges
 
 
-@known("the operation behind a delay is carried out before the wait")
 @pytest.mark.parametrize("pace", [1, 8])
 def test_a_delay_comes_before_the_operation_behind_it(pace: int) -> None:
     program = agent("store: {to: Reserved, value: 1}", "delay: 100", "store: {to: Reserved, value: 2}", "halt: true")
@@ -389,7 +376,6 @@ def test_a_delay_comes_before_the_operation_behind_it(pace: int) -> None:
     assert second - first == (1 + 100 + 1) * schedule_of(one)[SENDER, 0]
 
 
-@known("a delay of 2^62 steps or more turns time back")
 @pytest.mark.parametrize("steps", [1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1000, (1 << 64) - 1])
 def test_a_delay_that_outlasts_all_time_is_not_over(steps: int) -> None:
     program = agent(
@@ -404,7 +390,6 @@ def test_a_delay_that_outlasts_all_time_is_not_over(steps: int) -> None:
     assert trace.end >= trace.events[-1].time
 
 
-@known("the processor that is put to work again is the first with that APIC ID that runs, not the one that was reset")
 def test_of_processors_with_one_apic_id_the_one_that_was_reset_goes_on() -> None:
     by_number = agent(
         "label: park",
@@ -421,7 +406,6 @@ def test_of_processors_with_one_apic_id_the_one_that_was_reset_goes_on() -> None
     assert landings(trace) == [(2, 2), (2, 2)]
 
 
-@known("a processor that is reset while its stores are buffered is listed as active once more, every time")
 def test_a_processor_is_reset_again_and_again_while_its_stores_are_buffered() -> None:
     # In a process of its own and without the compiler: compiled code writes behind the end of the list.
     run = subprocess.run(
@@ -451,7 +435,6 @@ for seed in range(20):
 """
 
 
-@known("a poll that is satisfied and goes to itself is counted as one that is not")
 def test_a_poll_counts_no_load_that_satisfies_it_though_it_goes_to_itself() -> None:
     sender = agent(
         "set: {to: left, value: 100}",

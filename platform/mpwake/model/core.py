@@ -243,7 +243,7 @@ def _reset(s: State, id: int) -> None:
             if s.agents[agent, RESET_ROW] >= 0:
                 s.agents[agent, STATUS] = RUNNING
                 s.agents[agent, PC] = s.agents[agent, RESET_ROW]
-                _told(s, RESET, 0, 0, id, 0)
+                _told(s, RESET, 0, 0, id, agent)
             return
 
 

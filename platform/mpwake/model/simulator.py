@@ -40,7 +40,9 @@ from mpwake.model.core import (
     step,
 )
 from mpwake.model.jit import compiled
-from mpwake.model.program import REGISTERS, Program, signed
+from mpwake.model.program import ALWAYS, REGISTER, REGISTERS, Op, Program, signed
+from mpwake.model.program import INDEX as INDEX_REGISTER
+from mpwake.model.program import SELF as SELF_REGISTER
 
 # Columns of a recorded event, of a schedule, and of an agent's clock.
 TIME, AGENT_, KIND_, OFFSET_, WIDTH_, VALUE_, NUMBER_, COUNT_, UNTIL_ = range(9)
@@ -144,7 +146,12 @@ def _iteration(s: State, start: int, base: int, regs: I64, sort: I64, asked: I64
             right = regs[row[5]] if row[4] == 1 else row[5]
             if left_sort == PLAIN and right_sort == PLAIN:
                 taken = _compare(row[1], left, right)
-            elif row[1] < 2 and left_sort + right_sort in (SELF, INDEX) and asked[0] < 4:
+            elif (
+                row[1] < 2
+                and asked[0] < 4
+                and (left_sort == PLAIN or right_sort == PLAIN)
+                and left_sort + right_sort in (SELF, INDEX)
+            ):
                 asked[1 + 2 * asked[0]] = left_sort + right_sort
                 asked[2 + 2 * asked[0]] = right if right_sort == PLAIN else left
                 asked[0] += 1
@@ -213,12 +220,8 @@ def _react(
         answer = _iteration(s, start, base, regs, sort, asked)
         if answer != QUIET:
             for agent in range(1, s.agents.shape[0]):
-                if (
-                    clock[agent, PARKED]
-                    and clock[agent, CLASS] == kind
-                    and not _quiet(s, agent, start, regs, sort, asked)
-                ):
-                    count = _activate(clock, schedule, active, count, agent, time)
+                if clock[agent, CLASS] == kind:
+                    count = _activate_if(s, clock, schedule, active, count, agent, start, time)
             continue
         questions = asked[0]
         for question in range(questions):
@@ -239,7 +242,7 @@ def _react(
 def _activate_if(
     s: State, clock: I64, schedule: I64, active: I64, count: int, agent: int, start: int, time: int
 ) -> int:
-    if clock[agent, PARKED] == 0:
+    if clock[agent, PARKED] == 0 or s.agents[agent, STATUS] != RUNNING:
         return count
     regs, sort, asked = np.zeros(REGISTERS, np.int64), np.zeros(REGISTERS, np.int64), np.zeros(9, np.int64)
     if _quiet(s, agent, start, regs, sort, asked):
@@ -261,6 +264,9 @@ def _skip_polls(s: State, clock: I64, schedule: I64, trace: I64, until: int) -> 
     # The sender's poll has just failed. Count the polls that fail until something else happens; False if it never will.
     row = s.code[s.agents[0, PC]]
     if row[0] != _POLL:
+        return True
+    right = s.agents[0, R + row[5]] if row[4] == 1 else row[5]
+    if _compare(row[3], s.told[3], right):
         return True
     polls = (
         _NEVER if until == _NEVER else max(0, (until - clock[0, NEXT] + schedule[0, PERIOD] - 1) // schedule[0, PERIOD])
@@ -303,14 +309,6 @@ def _slot(s: State, agent: int, memory: int, random: I64) -> int:
 
 
 @compiled
-def _reset_agent(s: State) -> int:
-    for agent in range(1, s.agents.shape[0]):
-        if s.agents[agent, ID] == s.told[3] and s.agents[agent, STATUS] == RUNNING:
-            return agent
-    return 0
-
-
-@compiled
 def _soonest(s: State, clock: I64, active: I64, count: int) -> tuple[int, int, int]:
     # The place in ``active`` of who is due first, when that is, and when the next one after it is.
     best, soon, second = -1, _NEVER, _NEVER
@@ -331,10 +329,13 @@ def _advance(s: State, memory: int, schedule: I64, clock: I64, random: I64, agen
         clock[agent, DRAIN_AT] = now + schedule[agent, DRAIN]
         return True
     held = s.agents[agent, BUFFERED]
-    skipped = s.agents[agent, WAIT]
-    s.agents[agent, WAIT] = 0
     step(s, agent, 0, memory)
-    clock[agent, NEXT] = now + (1 + skipped) * schedule[agent, PERIOD]
+    wait = s.agents[agent, WAIT]
+    s.agents[agent, WAIT] = 0
+    if 0 <= wait < (_NEVER - now) // schedule[agent, PERIOD] - 1:
+        clock[agent, NEXT] = now + (1 + wait) * schedule[agent, PERIOD]
+    else:
+        clock[agent, NEXT] = _NEVER
     if held == 0 and s.agents[agent, BUFFERED] > 0:
         clock[agent, DRAIN_AT] = now + schedule[agent, DRAIN]
     return False
@@ -384,10 +385,10 @@ def run_events(
         if kind == VISIBLE:
             count = _react(s, clock, schedule, classes, order, active, count, soon, regs, sort, asked)
         elif kind == RESET:
-            other = _reset_agent(s)
-            if other > 0:
-                clock[other, PARKED] = 1
-                count = _activate(clock, schedule, active, count, other, soon)
+            other = s.told[4]
+            if clock[other, PARKED] == 0:
+                clock[other, NEXT] = soon + schedule[other, PERIOD]
+            count = _activate(clock, schedule, active, count, other, soon)
         elif agent == 0 and not drains and s.agents[0, PC] == before and s.agents[0, STATUS] == RUNNING:
             if s.agents[0, BUFFERED] > 0:
                 second = min(second, clock[0, DRAIN_AT])
@@ -411,7 +412,7 @@ def _settle(
             return count
         if not _quiet(s, agent, classes[kind, 0], regs, sort, asked):
             return count
-        clock[agent, PARKED] = 1
+    clock[agent, PARKED] = 1
     active[place] = active[count - 1]
     return count - 1
 
@@ -479,12 +480,63 @@ def schedule_of(one: Simulation) -> I64:
     return np.stack([period, phase, random.integers(1, 2 * one.pace + 1, count)], axis=1).astype(np.int64)
 
 
+_READS: dict[int, tuple[tuple[int, int], ...]] = {
+    Op.STORE: ((3, 4),),
+    Op.BRANCH: ((2, 3), (4, 5)),
+    Op.SET: ((2, 3),),
+    Op.ADD: ((2, 3),),
+    Op.POLL: ((4, 5),),
+}
+_WRITES = {Op.LOAD: (1,), Op.SET: (1,), Op.NEXT: (1, 2, 3)}
+_TARGETS = {Op.BRANCH: 6, Op.POLL: 6, Op.NEXT: 4, Op.WOKEN_TEST: 3}
+
+
+def _reads(row: list[int]) -> set[int]:
+    # The registers that an operation reads; all that are not in _READS take one operand in columns 1 and 2, or none.
+    op = Op(row[0])
+    plain = op in (Op.LOAD, Op.NEXT, Op.HALT, Op.FENCE, Op.DIE)
+    operands = () if plain else ((2, 3),) if op is Op.EMIT else _READS.get(op, ((1, 2),))
+    found = {row[value] for kind, value in operands if row[kind] == REGISTER}
+    if op is Op.ADD:
+        found.add(row[1])
+    if op is Op.POLL and row[7] >= 0:
+        found.add(row[7])
+    return found
+
+
+def parkable(program: Program) -> bool:
+    """Say whether an agent may be left alone while it waits: nothing that its loop reads was written before it.
+
+    Then an iteration depends on memory and on the agent's identity alone, and those that were left out are not missed.
+    """
+    rows = program.code.tolist()
+    written: dict[int, frozenset[int]] = {}
+    pending = [(program.park, frozenset({SELF_REGISTER, INDEX_REGISTER}))] if program.park >= 0 else []
+    while pending:
+        at, known = pending.pop()
+        known = known & written.get(at, known)
+        if written.get(at) == known:
+            continue
+        written[at] = known
+        row = rows[at]
+        if not _reads(row) <= known:
+            return False
+        after = known | {row[column] for column in _WRITES.get(row[0], ())}
+        ends = row[0] in (Op.HALT, Op.DIE, Op.JUMP) or (row[0] == Op.BRANCH and row[1] == ALWAYS)
+        following = [] if ends else [at + 1]
+        if row[0] in _TARGETS:
+            following.append(row[_TARGETS[row[0]]])
+        pending += [(one, after) for one in following if one != program.park]
+    return program.park >= 0
+
+
 def _classes(one: Simulation, state: State) -> tuple[I64, I64]:
     # The loops in which APs park, and for each agent the number of its loop, or -1.
     rows: dict[tuple[int, int], int] = {}
     kinds = np.full(len(one.programs), -1, np.int64)
+    able = {id(program): parkable(program) for program in one.programs}
     for agent, program in enumerate(one.programs):
-        if agent and program.park >= 0:
+        if agent and able[id(program)]:
             base = int(state.agents[agent, BASE])
             kinds[agent] = rows.setdefault((base + program.park, base), len(rows))
     return np.array(list(rows) or np.zeros((0, 2)), np.int64).reshape(-1, 2), kinds

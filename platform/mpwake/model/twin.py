@@ -272,7 +272,7 @@ class Twin:
             return NONE
         self._go(landed[0], label)
         self.status[landed[0]] = RUNNING
-        return Effect("reset", value=wanted)
+        return Effect("reset", value=wanted, number=landed[0])
 
     def _fence(self, agent: int, _: bool) -> Effect:
         if self.buffers[agent]:
