@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import attrs
 
 from mpwake.evidence.trace import OPS, Trace
-from mpwake.model.agent import load_agent
+from mpwake.model.agent import PAGE, load_agent
 from mpwake.model.program import Program, compile_node
 from mpwake.model.simulator import Simulation, simulate, simulate_ticks
 from mpwake.spec import document
@@ -43,6 +43,12 @@ class Poison:
     at: int = described("Byte offset")
     count: int = described("How many bytes")
     value: int = described("Each byte's value")
+
+    def __attrs_post_init__(self) -> None:
+        if self.at < 0 or self.count < 0 or self.at + self.count > PAGE:
+            raise ValueError(f"{self.count} bytes at {self.at} do not lie in the page of {PAGE} bytes")
+        if not 0 <= self.value <= 0xFF:
+            raise ValueError(f"{self.value:#x} is not a byte")
 
 
 @attrs.frozen
@@ -86,7 +92,7 @@ def probe(sentence: str, role: Role) -> Probe:
 
 def page_of(one: Probe) -> bytes:
     """Return the mailbox page at hand-off: idle, ApicId impossible, and what the probe poisons."""
-    page = bytearray(4096)
+    page = bytearray(PAGE)
     page[4:8] = b"\xff" * 4
     for poison in one.poison:
         page[poison.at : poison.at + poison.count] = bytes([poison.value]) * poison.count
