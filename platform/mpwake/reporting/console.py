@@ -237,9 +237,9 @@ def _bar(stream: TextIO) -> Bar:
     from rich.table import Column
 
     return Bar(
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[bad]}", markup=False, style="red"),
+        BarColumn(bar_width=24, table_column=Column(min_width=24)),
+        MofNCompleteColumn(table_column=Column(min_width=9, no_wrap=True)),
+        TextColumn("{task.fields[bad]}", markup=False, style="red", table_column=Column(no_wrap=True)),
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         console=Console(file=stream, markup=False, emoji=False),
         transient=True,
