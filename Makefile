@@ -33,6 +33,7 @@ docs: .venv/.made
 
 bench: .venv/.made
 	.venv/bin/python benchmarks/start.py
+	.venv/bin/python benchmarks/model.py
 
 clean:
 	rm -rf .venv .venv-tox .tox reports/out docs/site tests/.cache
