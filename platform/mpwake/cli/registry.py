@@ -103,7 +103,7 @@ def list_command(what: str, role: str | None, form: str) -> None:
 def explanation(one: Requirement) -> Row:
     """Return all that is known of a requirement: its fields, and what serves it, derived."""
     from mpwake.checks.core import CHECKS
-    from mpwake.suite.mutants import declared
+    from mpwake.suite.mutants import breaking
 
     return {
         "id": one.id,
@@ -122,7 +122,7 @@ def explanation(one: Requirement) -> Row:
         "sources": list(one.sources),
         "checks": [f"{own.judge.__module__}.{own.judge.__name__}" for own in CHECKS.values() if own.id == one.id],
         "scenarios": [f"{found.place} {found.name}" for found in catalogue.of_requirement(one.id)],
-        "mutants": [f"{mutant.id}: {mutant.title}" for mutant, _ in declared() if mutant.breaks == one.id],
+        "mutants": [f"{mutant.id}: {mutant.title}" for mutant in breaking(one.id)],
     }
 
 

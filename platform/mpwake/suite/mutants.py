@@ -104,6 +104,13 @@ def declared() -> tuple[tuple[Mutant, Node], ...]:
     return tuple(found.values())
 
 
+def breaking(requirement_id: str) -> tuple[Mutant, ...]:
+    """Return the mutants that break a requirement, decoding no others."""
+    files = (document.load(path, relative(path)) for path in sorted(scenarios("mutants").glob("*.yaml")))
+    nodes = (node for file in files for node in file.value["mutants"].value)
+    return tuple(document.decode(node, Mutant) for node in nodes if node.value["breaks"].value == requirement_id)
+
+
 def mutants() -> tuple[tuple[Mutant, Node], ...]:
     """Return every mutant with its YAML, in the order of the requirements that they break."""
     order = list(registry().requirements)
