@@ -390,6 +390,13 @@ def test_a_delay_that_outlasts_all_time_is_not_over(steps: int) -> None:
     assert trace.end >= trace.events[-1].time
 
 
+@pytest.mark.xfail(reason="polls that take 2^63 time units or more turn time back", raises=AssertionError)
+def test_a_poll_that_outlasts_all_time_does_not_turn_it_back() -> None:
+    trace = simulate(Simulation((poller(tries=str((1 << 63) - 1)), DEAD), (0, 1), wakes(1), budget=1000))
+    assert returns(trace) == []
+    assert all(0 <= one.time <= one.until for one in trace.events)
+
+
 def test_of_processors_with_one_apic_id_the_one_that_was_reset_goes_on() -> None:
     by_number = agent(
         "label: park",

@@ -23,7 +23,6 @@ OVERWRITTEN = "the operating system overwrites the vector as soon as Command is 
 POISONED = "the operating system wakes a processor in a poisoned page"
 RESERVED = "the operating system sends the reserved commands 3 and 0xFFFF"
 TWICE = "the operating system sends a second Wakeup to a processor that runs"
-NOBODY = "the operating system wakes an APIC ID that nobody has"
 TESTED = "the operating system sends Test with a vector to a processor that was never woken"
 TEST_NOBODY = "the operating system sends Test to an APIC ID that nobody has"
 RETARGETED = "the operating system tests one processor and wakes the next, over and over"
