@@ -7,6 +7,7 @@ operating system's bring-up returned, and what it did beside the mailbox (IPIs, 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 import attrs
 
@@ -37,6 +38,19 @@ class Kind(enum.Enum):
     REQUEST = "request"
     RESET = "reset"
     EMIT = "emit"
+    CONSOLE = "console"
+    CPU = "cpu"
+    METHOD = "method"
+    MAP = "map"
+    ALLOC = "alloc"
+    IPI = "ipi"
+    MSR = "msr"
+    TDCALL = "tdcall"
+    TABLE = "table"
+    KERNEL = "kernel"
+
+
+Fact = int | str | bool
 
 
 @attrs.frozen
@@ -46,7 +60,9 @@ class Event:
     ``agent`` is 0 for the operating system, else the number of an AP; ``offset`` and ``width`` are bytes of the page,
     and ``value`` is unsigned: what was loaded or stored, the vector of a landing, the code of a return (signed), the op
     of a request, the APIC ID of a reset. ``count`` tells how many equal loads in a row stand for one event, the first
-    at ``time``, the last at ``until``. ``target`` and ``vector`` belong to a request; ``note`` is the kind of an emit.
+    at ``time``, the last at ``until``. ``target`` and ``vector`` belong to a request; ``note`` is the kind of an emit,
+    the text of a console line. ``facts`` are what else was seen there: the state of the processor at a landing, the
+    attributes of a mapping (``docs/evidence.md`` lists them by kind of event).
     """
 
     time: int
@@ -60,6 +76,7 @@ class Event:
     target: int = 0
     vector: int = 0
     note: str = ""
+    facts: Mapping[str, Fact] = attrs.field(factory=dict, hash=False)
 
     def touches(self, offset: int, width: int) -> bool:
         """Say whether a load or store overlaps bytes of the page."""
