@@ -3,43 +3,169 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 
 import attrs
 
 from mpwake.checks.core import Finding, Judge, Unjudged, inconclusive
 from mpwake.evidence.behaviour import Behaviour
-from mpwake.evidence.exhibit import Exhibit, text_exhibit
-from mpwake.evidence.trace import OPS, SENDER, Event, Kind, Trace
+from mpwake.evidence.exhibit import Exhibit, Lane, Traffic, TrafficRow, traffic_exhibit
+from mpwake.evidence.trace import OPS, SENDER, Event, Fact, Kind, Trace
+from mpwake.model.agent import FIELDS
 
 OS_HEADER = 16
 OS_SECTION = 2048
 TIMED_OUT = -110
 NAMES = {number: name for name, number in OPS.items()}
+AREAS = {
+    **FIELDS,
+    "ReservedForOs": (OS_HEADER, OS_SECTION - OS_HEADER),
+    "ReservedForFirmware": (OS_SECTION, OS_SECTION),
+}
 WAKES = ("wake", "overwrite", "send")
-_SHOWN = 24
+_ADDRESSED = tuple(OPS[name] for name in (*WAKES, "test", "reset"))
+_ACTS = 24
+_LOADS = 16
+_FACTS = 4
+_TEXT = 96
+_HEAD = 16
 
 
 def told(trace: Trace, marked: Event | None = None) -> Exhibit:
-    """Show the accesses of a trial around one of them, who did what in which order."""
-    events = [one for one in trace.events if one.kind is not Kind.LOAD or one is marked]
-    at = events.index(marked) if marked in events else len(events) - 1
-    first = max(0, at - _SHOWN // 2)
-    lines = [_line(trace, one, one is marked) for one in events[first : first + _SHOWN]]
-    return text_exhibit("mailbox traffic", "\n".join(lines))
+    """Show what happened in a trial around one event: who did what in which order.
+
+    Loads are shown of those who take part in it, the nearest to that event first.
+    """
+    acts = [at for at, one in enumerate(trace.events) if one.kind is not Kind.LOAD or one is marked]
+    about = next((number for number, at in enumerate(acts) if trace.events[at] is marked), len(acts) - 1)
+    first = max(0, about - _ACTS // 2)
+    shown = acts[first : first + _ACTS]
+    later = len(acts) - first - len(shown)
+    start = shown[0] if first else 0
+    end = shown[-1] + 1 if later else len(trace.events)
+    loads = _loads(trace, frozenset(shown), range(start, end))
+    nearest = sorted(loads, key=lambda at: abs(at - acts[about]))[:_LOADS]
+    chosen = {at: loads.get(at, trace.events[at]) for at in sorted([*shown, *nearest])}
+    agents = sorted({one.agent for one in chosen.values()})
+    page = _head(trace, next(iter(chosen), 0))
+    traffic = Traffic(
+        lanes=tuple(Lane(agent, _called(trace, agent)) for agent in agents),
+        rows=tuple(_rows(chosen.values(), marked, agents, page)),
+        page=page,
+        earlier=first,
+        later=later,
+        loads=_count(trace.events[start:end]) - _count(chosen.values()),
+    )
+    return traffic_exhibit("mailbox traffic", traffic)
 
 
-def _line(trace: Trace, one: Event, marked: bool) -> str:
-    who = "OS" if one.agent == SENDER else f"AP {trace.ids[one.agent]:#x}"
-    if one.kind in (Kind.LOAD, Kind.STORE):
-        what = f"{one.kind.value:<7} {one.width} bytes at {one.offset:#05x}  {one.value:#x}"
-    elif one.kind is Kind.REQUEST:
-        what = f"request {NAMES.get(one.value, one.value)}  APIC ID {one.target:#x}  {one.vector:#x}"
+def _loads(trace: Trace, acts: frozenset[int], within: range) -> dict[int, Event]:
+    """Return the loads of those who take part, equal ones between two acts as one, by the first index."""
+    agents = _partakers(trace, [trace.events[at] for at in acts])
+    loads: dict[int, Event] = {}
+    equal: dict[tuple[int, int, int, int], int] = {}
+    for at in within:
+        one = trace.events[at]
+        key = (one.agent, one.offset, one.width, one.value)
+        if at in acts:
+            equal.clear()
+        elif one.agent in agents:
+            first = equal.setdefault(key, at)
+            count = one.count + (loads[first].count if first in loads else 0)
+            loads[first] = attrs.evolve(loads.get(first, one), count=count, until=one.until)
+    return loads
+
+
+def _partakers(trace: Trace, acts: list[Event]) -> set[int]:
+    """Return who does more than load there, and whom a request is for."""
+    targets = {one.target for one in acts if one.kind is Kind.REQUEST and one.value in _ADDRESSED}
+    return {one.agent for one in acts} | {agent for agent, id in enumerate(trace.ids) if id in targets}
+
+
+def _count(events: Iterable[Event]) -> int:
+    return sum(one.count for one in events if one.kind is Kind.LOAD)
+
+
+def _called(trace: Trace, agent: int) -> str:
+    known = SENDER < agent < len(trace.ids)
+    return "OS" if agent == SENDER else f"AP {trace.ids[agent]:#x}" if known else f"agent {agent}"
+
+
+def _rows(chosen: Iterable[Event], marked: Event | None, agents: list[int], head: bytes) -> Iterator[TrafficRow]:
+    page = bytearray(head)
+    for one in chosen:
+        access = one.kind in (Kind.LOAD, Kind.STORE)
+        stored = one.kind is Kind.STORE and one.offset < _HEAD
+        if stored:
+            _store(page, one)
+        yield TrafficRow(
+            time=one.time,
+            lane=agents.index(one.agent),
+            kind=one.kind.value,
+            place=place(one.offset, one.width) if access else "",
+            offset=one.offset,
+            width=one.width,
+            value=one.value,
+            count=one.count,
+            until=max(one.time, one.until),
+            marked=one is marked,
+            page=bytes(page) if stored else b"",
+            text=_text(one),
+        )
+
+
+def _head(trace: Trace, until: int) -> bytes:
+    """Return the first bytes of the page as they were before an event."""
+    page = bytearray(trace.before[:_HEAD].ljust(_HEAD, b"\0"))
+    for one in trace.events[:until]:
+        if one.kind is Kind.STORE and one.offset < _HEAD:
+            _store(page, one)
+    return bytes(page)
+
+
+def _store(page: bytearray, one: Event) -> None:
+    """Make a store visible in the first bytes of the page."""
+    value = (one.value & ((1 << 8 * one.width) - 1)).to_bytes(one.width, "little")
+    end = min(one.offset + one.width, len(page))
+    page[one.offset : end] = value[: end - one.offset]
+
+
+def place(offset: int, width: int) -> str:
+    """Name bytes of the mailbox by the field that they are, or are part of.
+
+    >>> place(0, 2), place(4, 2), place(0, 8), place(0x800, 4)
+    ('Command', 'ApicId[0x4-0x5]', 'Command to ApicId', 'ReservedForFirmware[0x800-0x803]')
+    """
+    touched = [name for name, (at, size) in AREAS.items() if at < offset + width and offset < at + size]
+    if not touched:
+        return f"bytes {offset:#x}-{offset + width - 1:#x}"
+    named = touched[0] if len(touched) == 1 else f"{touched[0]} to {touched[-1]}"
+    (start, _), (last, size) = AREAS[touched[0]], AREAS[touched[-1]]
+    whole = (offset, width) == (start, last + size - start)
+    return named if whole else f"{named}[{offset:#x}-{offset + width - 1:#x}]"
+
+
+def _text(one: Event) -> str:
+    """Return what there is to say of an event beside the bytes that it touched."""
+    words = []
+    if one.kind is Kind.REQUEST:
+        words = [str(NAMES.get(one.value, one.value)), f"APIC ID {one.target:#x}", f"{one.vector:#x}"]
     elif one.kind is Kind.RETURN:
-        what = f"return  {one.value}"
-    else:
-        what = f"{one.kind.value:<7} {one.value:#x}"
-    return f"{'>' if marked else ' '} {one.time:>7}  {who:<8} {what}"
+        words = [f"{one.value}"]
+    elif one.kind is Kind.RESET:
+        words = [f"APIC ID {one.value:#x}"]
+    elif one.kind not in (Kind.LOAD, Kind.STORE):
+        words = [one.note] * bool(one.note) + [f"{one.value:#x}"] * bool(one.value or not one.note)
+    facts = itertools.islice(one.facts.items(), _FACTS)
+    words += [name if value is True else f"{name} {_fact(value)}" for name, value in facts]
+    words += ["..."] * (len(one.facts) > _FACTS)
+    text = "  ".join(" ".join(word.split()) for word in words)
+    return text if len(text) <= _TEXT else f"{text[: _TEXT - 3]}..."
+
+
+def _fact(value: Fact) -> str:
+    return f"{value:#x}" if type(value) is int else str(value)
 
 
 def each(behaviour: Behaviour, sentence: str) -> Iterator[Trace]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import attrs
 
 WINDOW = 64
+LOAD = "load"
+STORE = "store"
 
 
 @attrs.frozen
@@ -16,11 +18,74 @@ class Mark:
 
 
 @attrs.frozen
+class Lane:
+    """A participant of mailbox traffic: the number of its agent and what it is called."""
+
+    agent: int
+    name: str
+
+
+@attrs.frozen
+class TrafficRow:
+    """Something that a participant did, or ``count`` equal loads of it, the first at ``time``, the last at ``until``.
+
+    ``lane`` is an index into the lanes, ``kind`` the name of a kind of event. ``place`` names the bytes of the page
+    that a load or store touched. ``page`` are the first 16 bytes of the mailbox after a store that touched them.
+    ``text`` is what else there is to say: all of it for an event that is neither load nor store.
+    """
+
+    time: int
+    lane: int
+    kind: str
+    place: str = ""
+    offset: int = 0
+    width: int = 0
+    value: int = 0
+    count: int = 1
+    until: int = 0
+    marked: bool = False
+    page: bytes = b""
+    text: str = ""
+
+    @property
+    def access(self) -> bool:
+        """Whether it is a load or a store."""
+        return self.kind in (LOAD, STORE)
+
+
+@attrs.frozen
+class Traffic:
+    """Who did what to the mailbox around one event, in the order that it was seen in.
+
+    ``page`` are the first 16 bytes of the mailbox before the first row. ``earlier`` and ``later`` count what is not
+    shown because it lies outside, loads left out; ``loads`` are those between the rows that are not shown.
+    """
+
+    lanes: tuple[Lane, ...]
+    rows: tuple[TrafficRow, ...]
+    page: bytes
+    earlier: int = 0
+    later: int = 0
+    loads: int = 0
+
+    def lines(self) -> list[str]:
+        """Return a line of text for each row but unmarked loads; ``>`` stands before the marked one."""
+        return [self._line(one) for one in self.rows if one.kind != LOAD or one.marked]
+
+    def _line(self, one: TrafficRow) -> str:
+        access = f"{one.width} bytes at {one.offset:#05x}  {one.value:#x}" if one.access else ""
+        what = "  ".join(part for part in (access, one.text) if part)
+        line = f"{'>' if one.marked else ' '} {one.time:>7}  {self.lanes[one.lane].name:<8} {one.kind:<7} {what}"
+        return line.rstrip()
+
+
+@attrs.frozen
 class Exhibit:
     """A piece of evidence: some bytes of an input with the relevant ones marked, or lines of text.
 
     ``offset`` is where ``data`` begins in the whole input called ``name``; ``marks`` count from the start of
-    that input too. ``text`` stands for evidence that is not bytes: a line of a memory map, a command line.
+    that input too. ``text`` stands for evidence that is not bytes: a line of a memory map, a command line. Where
+    ``traffic`` is given, the text is its lines.
     """
 
     name: str
@@ -28,6 +93,7 @@ class Exhibit:
     data: bytes = b""
     marks: tuple[Mark, ...] = ()
     text: str = ""
+    traffic: Traffic | None = None
 
 
 def bytes_exhibit(name: str, data: bytes, offset: int, length: int = 1) -> Exhibit:
@@ -40,6 +106,11 @@ def bytes_exhibit(name: str, data: bytes, offset: int, length: int = 1) -> Exhib
 def text_exhibit(name: str, text: str) -> Exhibit:
     """Show evidence that is text."""
     return Exhibit(name, text=text)
+
+
+def traffic_exhibit(name: str, traffic: Traffic) -> Exhibit:
+    """Show mailbox traffic, as data and as text."""
+    return Exhibit(name, text="\n".join(traffic.lines()), traffic=traffic)
 
 
 @attrs.frozen

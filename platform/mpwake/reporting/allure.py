@@ -19,12 +19,13 @@ from allure_commons.logger import AllureFileLogger
 from allure_commons.model2 import Attachment, Label, Parameter, Status, StatusDetails, TestResult, TestStepResult
 from allure_commons.types import AttachmentType, LabelType, Severity
 
+from mpwake.reporting import sequence
 from mpwake.reporting.evidence_text import evidence_lines, judgements, one_line, scenarios, sentence, visible
 from mpwake.reporting.files import write
 from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Weight
 from mpwake.spec.verdicts import TABLE, Verdict
-from mpwake.suite.events import Finished, Judged, Result, Run, Step
+from mpwake.suite.events import Finished, Judged, Result, Run, Seen, Step
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "mpwake.invalid")
 OURS = ".mpwake"
@@ -255,10 +256,28 @@ def _step(step: Step) -> TestStepResult:
 def _attach(logger: _Logger, identity: str, case: _Case) -> list[Attachment]:
     if not case.judged.seen:
         return []
-    source = f"{identity}-attachment.{AttachmentType.TEXT.extension}"
     body = "\n".join(evidence_lines(case.judged.seen, WIDTH)) + "\n"
+    drawn = [
+        _attached(
+            logger, f"{identity}-{number}", f"mailbox traffic: {one_line(seen.found)}", AttachmentType.SVG, diagram
+        )
+        for number, (seen, diagram) in enumerate(_diagrams(case.judged.seen), 1)
+    ]
+    return [_attached(logger, identity, "evidence", AttachmentType.TEXT, body), *drawn]
+
+
+def _attached(logger: _Logger, identity: str, name: str, kind: AttachmentType, body: str) -> Attachment:
+    source = f"{identity}-attachment.{kind.extension}"
     logger.report_attached_data(body, source)
-    return [Attachment(name="evidence", source=source, type=AttachmentType.TEXT.mime_type)]
+    return Attachment(name=name, source=source, type=kind.mime_type)
+
+
+def _diagrams(every: Iterable[Seen]) -> Iterator[tuple[Seen, str]]:
+    """Yield a diagram of the mailbox traffic of each thing that is not as required, with that thing."""
+    for seen in every:
+        for shown in seen.exhibits:
+            if shown.traffic and not seen.ok:
+                yield seen, sequence.document(shown.traffic, f"Mailbox traffic: {seen.found}, expected {seen.expected}")
 
 
 def _incomplete(run: Run) -> TestResult:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mpwake.reporting import sequence
 from mpwake.reporting.evidence_text import (
     FINDING,
     OUTCOMES,
@@ -31,10 +32,11 @@ from mpwake.reporting.evidence_text import (
 from mpwake.spec.requirements import Weight
 from mpwake.spec.resources import suite_root
 from mpwake.spec.verdicts import TABLE, Verdict
-from mpwake.suite.events import INCOMPLETE, Run, Shown
+from mpwake.suite.events import INCOMPLETE, Run, Shown, Traffic
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
+    from markupsafe import Markup
 
 TEMPLATE = "report.html.j2"
 MEANING = {
@@ -43,6 +45,7 @@ MEANING = {
     Weight.INTEROP: "what real implementations rely on, stated by no specification",
     Weight.ROBUSTNESS: "safe practice, stated nowhere",
 }
+_RULES = "/* What sequence.RULES says stands here in a page. */\n"
 _INLINE = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 
 
@@ -83,7 +86,7 @@ def text(run: Run) -> str:
 @functools.cache
 def _template() -> tuple[Template, str]:
     """Return the compiled template and the policy of its pages."""
-    source = (suite_root() / "reports/templates" / TEMPLATE).read_text(encoding="utf-8")
+    source = (suite_root() / "reports/templates" / TEMPLATE).read_text(encoding="utf-8").replace(_RULES, sequence.RULES)
     return _environment().from_string(source), policy(source)
 
 
@@ -98,6 +101,7 @@ def _environment() -> Environment:
         MEANING=MEANING,
         dump=dump,
         exhibit_name=exhibit_name,
+        diagram=diagram,
         mark=_mark,
         judgements=judgements,
         verdict_class=verdict_class,
@@ -146,6 +150,13 @@ def _values(found: list[str], order: Iterable[str] = ()) -> tuple[tuple[str, str
 
 def _mark(key: str) -> str:
     return TABLE[Verdict.FAIL if key == FINDING else Verdict(key)].mark
+
+
+def diagram(traffic: Traffic, title: str) -> Markup:
+    """Return a sequence diagram as a part of the page."""
+    from markupsafe import Markup
+
+    return Markup(sequence.fragment(traffic, title))  # noqa: S704 - every text in it is escaped
 
 
 def dump(shown: Shown) -> list[Line | int]:

@@ -21,7 +21,7 @@ import attrs
 
 from mpwake import __version__
 from mpwake.checks.core import Finding, Judgement
-from mpwake.evidence.exhibit import Exhibit
+from mpwake.evidence.exhibit import Exhibit, Traffic
 from mpwake.spec.editions import NEWEST
 from mpwake.spec.requirements import Requirement, Role, registry
 from mpwake.spec.resources import relative, suite_root
@@ -97,13 +97,21 @@ def header(target: Target, scenarios: tuple[Scenario, ...], options: Options) ->
     )
 
 
-def _shown(exhibit: Exhibit) -> events.Shown:
+def shown(exhibit: Exhibit) -> events.Shown:
+    """Return an exhibit as the stream holds it."""
     marks = tuple((mark.offset, mark.length) for mark in exhibit.marks)
-    return events.Shown(exhibit.name, exhibit.offset, exhibit.data.hex(), marks, exhibit.text)
+    traffic = _traffic(exhibit.traffic) if exhibit.traffic else None
+    return events.Shown(exhibit.name, exhibit.offset, exhibit.data.hex(), marks, exhibit.text, traffic)
+
+
+def _traffic(one: Traffic) -> events.Traffic:
+    lanes = tuple(events.Lane(lane.agent, lane.name) for lane in one.lanes)
+    rows = tuple(events.TrafficRow(**{**attrs.asdict(row, recurse=False), "page": row.page.hex()}) for row in one.rows)
+    return events.Traffic(lanes, rows, one.page.hex(), one.earlier, one.later, one.loads)
 
 
 def _seen(finding: Finding, requirement: Requirement) -> events.Seen:
-    exhibits = tuple(map(_shown, finding.exhibits))
+    exhibits = tuple(map(shown, finding.exhibits))
     return events.Seen(finding.ok, finding.weight or requirement.weight, finding.found, finding.expected, exhibits)
 
 

@@ -24,6 +24,8 @@ from mpwake.spec.verdicts import EXIT_INCOMPLETE, TABLE, Verdict, merge
 SCHEMA = "mpwake-events/1"
 MAX_LINE = 8 << 20
 MAX_LINES = 1_000_000
+MAX_ROWS = 40
+MAX_PAGE = 32
 INCOMPLETE = "incomplete"
 
 
@@ -81,14 +83,70 @@ class Header:
 
 
 @attrs.frozen
+class Lane:
+    """A participant of mailbox traffic."""
+
+    agent: int = described("Number of its agent; 0 is the operating system")
+    name: str = described("What it is called")
+
+
+@attrs.frozen
+class TrafficRow:
+    """Something that a participant of mailbox traffic did."""
+
+    time: int = described("When, in steps of the run")
+    lane: int = described("Who: an index into the lanes")
+    kind: str = described("load, store, landing, request, return, or another kind of event")
+    place: str = described("Which bytes of the mailbox a load or store touched, by the name of their field", "")
+    offset: int = described("Where they begin", 0)
+    width: int = described("How many they are", 0)
+    value: int = described("What was loaded or stored, unsigned; of other kinds the number that belongs to it", 0)
+    count: int = described("How many equal loads this stands for", 1)
+    until: int = described("When the last of them was", 0)
+    marked: bool = described("Whether the finding is about this", False)
+    page: str = described("The first 16 bytes of the mailbox after a store that touched them, in hex", "")
+    text: str = described("What else there is to say", "")
+
+    def __attrs_post_init__(self) -> None:
+        _check_page(self.page, (0, MAX_PAGE))
+
+
+@attrs.frozen
+class Traffic:
+    """Mailbox traffic around one event, in the order that it was seen in."""
+
+    lanes: tuple[Lane, ...] = described("The participants that the rows name")
+    rows: tuple[TrafficRow, ...] = described("What they did, 40 rows at most")
+    page: str = described("The first 16 bytes of the mailbox before the first row, in hex")
+    earlier: int = described("Events before the first row that are not shown, loads not counted", 0)
+    later: int = described("Events after the last row that are not shown, loads not counted", 0)
+    loads: int = described("Loads between the rows that are not shown", 0)
+
+    def __attrs_post_init__(self) -> None:
+        _check_page(self.page, (MAX_PAGE,))
+        if len(self.rows) > MAX_ROWS:
+            raise ValueError(f"{len(self.rows)} rows of traffic, more than {MAX_ROWS}")
+        if len(self.lanes) > MAX_ROWS:
+            raise ValueError(f"{len(self.lanes)} participants in the traffic, more than {MAX_ROWS}")
+        if any(not 0 <= row.lane < len(self.lanes) for row in self.rows):
+            raise ValueError(f"a row of traffic names none of its {len(self.lanes)} participants")
+
+
+def _check_page(page: str, lengths: tuple[int, ...]) -> None:
+    if len(page) not in lengths or not set(page) <= set("0123456789abcdef"):
+        raise ValueError(f"{page[:MAX_PAGE]!r} is not the first {MAX_PAGE // 2} bytes of the mailbox in hex")
+
+
+@attrs.frozen
 class Shown:
-    """A piece of evidence: marked bytes, or text."""
+    """A piece of evidence: marked bytes, or text, and mailbox traffic as data beside its text."""
 
     name: str = described("What it was taken from")
     offset: int = described("Where the bytes begin in it")
     data: str = described("The bytes, in hex")
     marks: tuple[tuple[int, ...], ...] = described("Pairs of offset and length, from the start of the whole")
     text: str = described("Evidence that is not bytes")
+    traffic: Traffic | None = described("The mailbox traffic that the text tells", None)
 
 
 @attrs.frozen
