@@ -1,0 +1,108 @@
+"""Situations: what an operating system of the model is booted into, as data (``scenarios/situations``)."""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal
+
+import attrs
+
+from mpwake.evidence.compose import TablesDocument
+from mpwake.model.system import Feature
+from mpwake.spec import document
+from mpwake.spec.changes import Change, apply
+from mpwake.spec.document import Node, described, from_plain
+from mpwake.spec.errors import InputError, did_you_mean
+from mpwake.spec.resources import relative, scenarios
+
+MAILBOX = 0x7F5E5000
+
+
+@attrs.frozen
+class Host:
+    """The machine around the operating system."""
+
+    isolation: Literal["none", "tdx", "snp", "vbs"] = described("How the guest is isolated", "none")
+    vtl: bool = described("Whether it runs at a Hyper-V virtual trust level", False)
+    apic: Literal["xapic", "x2apic"] = described("Mode of the local APICs", "xapic")
+    tsc: int = described("The time-stamp counter at boot", 0)
+    built: tuple[Feature, ...] = described(
+        "What the kernel was built with", ("acpi", "of", "smp", "x86-64", "local-apic")
+    )
+    faults: tuple[Literal["map", "reset-map"], ...] = described("Which of its allocations fail", ())
+    mute: tuple[int, ...] = described("APIC IDs of processors that take a command and never come alive", ())
+
+
+@attrs.frozen
+class Action:
+    """Something that the operating system is asked for once it has booted."""
+
+    op: Literal["online", "offline", "kexec", "crash"] = described("What it is asked for")
+    id: int = described("APIC ID of the processor, where there is one", 0)
+
+
+@attrs.frozen
+class Situation:
+    """What firmware publishes, who is parked where, and what happens after the boot."""
+
+    says: str = described("The sentence that a scenario's When says")
+    firmware: str = described("Name of what firmware publishes: a key of ``firmware`` in the same folder")
+    changes: tuple[Change, ...] = described("Changes to it", ())
+    ids: tuple[int, ...] = described("APIC IDs of the processors that are parked")
+    boot_id: int = described("APIC ID of the processor that boots", 0)
+    mailbox: int = described("Where the parked processors poll", MAILBOX)
+    loops: tuple[str, ...] = described("The agent of each of them, all acpi-6.6 unless given", ())
+    host: Host = described("The machine around it", Host())
+    actions: tuple[Action, ...] = described("What is asked for, in order", ())
+
+    def __attrs_post_init__(self) -> None:
+        if self.loops and len(self.loops) != len(self.ids):
+            raise ValueError(f"{len(self.loops)} loops for {len(self.ids)} processors")
+
+
+@attrs.frozen
+class SituationFile:
+    """One file of situations."""
+
+    situations: tuple[Situation, ...] = described("The situations")
+
+
+@attrs.frozen
+class Boot:
+    """A situation, with what firmware publishes in it."""
+
+    situation: Situation
+    tables: TablesDocument
+
+
+@functools.cache
+def situations() -> dict[str, tuple[Situation, Node]]:
+    """Return the situations by their sentences, each with its YAML."""
+    found: dict[str, tuple[Situation, Node]] = {}
+    for path in sorted(scenarios("situations").glob("*.yaml")):
+        if path.stem == "firmware":
+            continue
+        node = document.load(path, relative(path))
+        file = document.decode(node, SituationFile)
+        for one, at in zip(file.situations, node.value["situations"].value, strict=True):
+            if one.says in found:
+                raise at.value["says"].error(f"another situation says this too: {found[one.says][1].where}")
+            found[one.says] = (one, at)
+    return found
+
+
+def situation(sentence: str) -> Boot:
+    """Return the situation that a sentence names."""
+    known = situations()
+    if sentence not in known:
+        raise InputError(f"no situation says {sentence!r}", hint=did_you_mean(sentence, known))
+    one, at = known[sentence]
+    path = scenarios("situations") / "firmware.yaml"
+    published = document.load(path, relative(path))
+    if one.firmware not in published.value:
+        hint = did_you_mean(one.firmware, published.value)
+        raise at.value["firmware"].error(f"no firmware {one.firmware!r}", hint)
+    tables = published.value[one.firmware]
+    if one.changes:
+        apply(tables, one.changes, at.value.get("changes", from_plain([], at.file)))
+    return Boot(one, document.decode(tables, TablesDocument))
