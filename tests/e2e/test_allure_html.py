@@ -22,6 +22,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     except InputError as error:
         pytest.skip(f"Allure 3 is not to be had: {error}")
     allure.write_results(runs.every_verdict(), folder / "results")
+    allure.write_results(runs.run_of(runs.traffic_fails()), folder / "more")
+    for path in [*(folder / "more").glob("*-result.json"), *(folder / "more").glob("*-attachment.*")]:
+        path.rename(folder / "results" / path.name)
     return allure_html.render(folder / "results", folder / "out", cache)
 
 
@@ -46,3 +49,19 @@ def test_the_page_shows_the_results_and_asks_the_network_for_nothing(page: Path,
         asked = chromium.requests(driver)
     assert "mpwake conformance report" in shown
     assert asked == [page.as_uri()]
+
+
+def test_the_page_shows_the_diagram_of_a_failure(page: Path, tmp_path: Path) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    name, found = "The acknowledgement modifies only Command, as published", "a store of 8 bytes at 0x0"
+    with chromium.browser(tmp_path / "profile") as driver:
+        chromium.size(driver, 1280, 1400)
+        driver.get(page.as_uri())
+        for text in (name, f"mailbox traffic: {found}"):
+            WebDriverWait(driver, 60).until(
+                lambda one, text=text: one.find_element("xpath", f"//*[text()='{text}']").is_displayed()
+            )
+            driver.find_element("xpath", f"//*[text()='{text}']").click()
+        widths = "return [...document.querySelectorAll('img')].map(one => one.complete && one.naturalWidth)"
+        WebDriverWait(driver, 60).until(lambda one: any(width > 500 for width in one.execute_script(widths)))

@@ -116,6 +116,35 @@ def test_nothing_makes_the_page_scroll_sideways(driver: Any, tmp_path: Path, wid
     assert driver.execute_script("return document.querySelector('pre').scrollHeight > 0")
 
 
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_diagram_scrolls_in_a_frame_of_its_own_and_is_cut_nowhere(driver: Any, tmp_path: Path, width: int) -> None:
+    visit(driver, tmp_path, runs.run_of(runs.traffic_fails()), width=width)
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    wide, seen = driver.execute_script(
+        "const one = document.querySelector('.wide'); return [one.scrollWidth, one.clientWidth]"
+    )
+    assert (wide > seen) is (width == 400)
+    outside = """
+      const svg = document.querySelector('svg');
+      const {width, height} = svg.viewBox.baseVal;
+      return [...svg.querySelectorAll('text')].map(one => one.getBBox())
+        .filter(box => box.x < 0 || box.y < 0 || box.x + box.width > width || box.y + box.height > height).length;"""
+    assert driver.execute_script(outside) == 0
+
+
+def test_a_diagram_follows_the_colours_of_the_page(driver: Any, tmp_path: Path) -> None:
+    visit(driver, tmp_path, runs.run_of(runs.traffic_fails()))
+    ink = "return getComputedStyle(document.querySelector('svg .bold')).fill"
+    ground = "return getComputedStyle(document.querySelector('svg .ground')).fill"
+    light = [driver.execute_script(one) for one in (ink, ground)]
+    driver.find_element("id", "theme").click()
+    dark = [driver.execute_script(one) for one in (ink, ground)]
+    driver.find_element("id", "theme").click()
+    assert [driver.execute_script(one) for one in (ink, ground)] == light
+    assert light[1] == driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert len({*light, *dark}) == 4
+
+
 def test_the_colours_can_be_switched(driver: Any, tmp_path: Path) -> None:
     visit(driver, tmp_path, runs.conforming())
     ground = "return getComputedStyle(document.body).backgroundColor"

@@ -9,7 +9,23 @@ import attrs
 
 from mpwake.spec.requirements import Weight
 from mpwake.spec.verdicts import Verdict
-from mpwake.suite.events import Finished, Header, Input, Judged, Run, Seen, Selected, Shown, Step, Subject, close, fold
+from mpwake.suite.events import (
+    Finished,
+    Header,
+    Input,
+    Judged,
+    Lane,
+    Run,
+    Seen,
+    Selected,
+    Shown,
+    Step,
+    Subject,
+    Traffic,
+    TrafficRow,
+    close,
+    fold,
+)
 
 STARTED = "2026-03-14T09:26:53Z"
 FINISHED = "2026-03-14T09:26:58Z"
@@ -53,6 +69,25 @@ def bytes_shown(offset: int = 0x20, start: int = 0x2C, length: int = 1) -> Shown
 def text_shown(text: str = "000000007ffe0000-000000007ffeffff usable") -> Shown:
     """Return an exhibit that is text."""
     return Shown("memory map", 0, "", (), text)
+
+
+def traffic() -> Traffic:
+    """Return a wakeup whose acknowledgement overwrites ApicId; that store is marked."""
+    lanes = (Lane(0, "OS"), Lane(2, "AP 0x1ff"))
+    rows = (
+        TrafficRow(2, 0, "request", value=1, text="wake  APIC ID 0x1ff  0x9a000"),
+        TrafficRow(30, 0, "store", "ApicId", 4, 4, 0x1FF, page="00000000ff0100000000000000000000"),
+        TrafficRow(37, 0, "store", "Command", 0, 2, 1, page="01000000ff0100000000000000000000", text="release"),
+        TrafficRow(38, 0, "load", "Command", 0, 2, 1, 400, 73),
+        TrafficRow(74, 1, "store", "Command to ApicId", 0, 8, 0, page="0" * 32, marked=True),
+        TrafficRow(80, 1, "landing", value=0x9A000, text="0x9a000"),
+    )
+    return Traffic(lanes, rows, "00000000ffffffff0000000000000000", 12, 1, 3)
+
+
+def traffic_shown(one: Traffic | None = None) -> Shown:
+    """Return an exhibit of mailbox traffic."""
+    return Shown("mailbox traffic", 0, "", (), "> 74  AP 0x1ff store 8 bytes", one or traffic())
 
 
 def seen(
@@ -136,6 +171,16 @@ def length_fails() -> tuple[Selected, Finished]:
     return one, judge(one, Verdict.FAIL, "the structure is 16 bytes long, not 24", evidence)
 
 
+def traffic_fails() -> tuple[Selected, Finished]:
+    """Return RCV-09 failing with mailbox traffic, after something that is as required with traffic of its own."""
+    one = selected("RCV-09", "The acknowledgement modifies only Command", "receiver")
+    evidence = (
+        seen(True, "a store of 2 bytes at 0x0", "2 bytes at 0", exhibits=[traffic_shown()]),
+        seen(False, "a store of 8 bytes at 0x0", "2 bytes at 0", exhibits=[traffic_shown()]),
+    )
+    return one, judge(one, Verdict.FAIL, "a store of 8 bytes at 0x0; expected 2 bytes at 0", evidence)
+
+
 def memory_fails() -> tuple[Selected, Finished]:
     """Return MEM-01 failing with text."""
     one = selected("MEM-01", "The mailbox lies in ACPI NVS memory")
@@ -206,7 +251,9 @@ def every_verdict() -> Run:
 def worded(text: str, verdict: Verdict = Verdict.FAIL, complete: bool = True) -> Run:
     """Return a run in which every free text is ``text``."""
     one = attrs.evolve(selected("MADT-07", text), statement=text, clause=text)
-    exhibits = [Shown(text, 0, MADT.hex(), ((0, 1),), ""), Shown(text, 0, "", (), text)]
+    row = TrafficRow(1, 0, "store", text, 0, 2, 1, text=text, marked=True)
+    drawn = Traffic((Lane(0, text), Lane(1, text)), (row, attrs.evolve(row, lane=1, kind=text)), "0" * 32)
+    exhibits = [Shown(text, 0, MADT.hex(), ((0, 1),), ""), Shown(text, 0, "", (), text, drawn)]
     finished = judge(one, verdict, text, [seen(False, text, text, exhibits=exhibits)], text or "a scenario")
     finished = attrs.evolve(finished, feature=text, steps=(Step(text, "failed"),))
     subject = Subject(text, (Input(text, text, 4, "0" * 64),), (text,))

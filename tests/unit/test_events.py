@@ -17,6 +17,7 @@ from mpwake.suite import events
 from mpwake.suite.engine import Options, run
 from mpwake.suite.selection import select
 from mpwake.targets import open_target
+from support import runs
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +137,52 @@ def test_a_failure_weighs_as_much_as_its_heaviest_finding(told):
     result = next(one for one in run.results if one.selected.id == "DT-10")
     assert (result.selected.weight, result.weight) == (Weight.CONFORMANCE, Weight.ROBUSTNESS)
     assert not run.counts_against(result)
+
+
+def with_traffic(traffic):
+    _, finished = runs.traffic_fails()
+    (judged,) = finished.judged
+    seen = attrs.evolve(judged.seen[1], exhibits=(runs.Shown("mailbox traffic", 0, "", (), "text", traffic),))
+    return attrs.evolve(finished, judged=(attrs.evolve(judged, seen=(seen,)),))
+
+
+def test_traffic_reads_back_as_it_was_written(tmp_path):
+    told = (runs.header([runs.traffic_fails()[0]]), with_traffic(runs.traffic()))
+    assert tuple(events.read(write(tmp_path / "e", told))) == told
+    Draft202012Validator(schemas()["events"]).validate(json.loads(json.dumps(events.to_json(told[1]))))
+
+
+def test_a_stream_from_before_there_was_traffic_is_read(tmp_path):
+    path = write(tmp_path / "e", [with_traffic(None)])
+    assert path.read_text().count(',"traffic":null') == 1
+    path.write_text(path.read_text().replace(',"traffic":null', ""))
+    assert tuple(events.read(path)) == (with_traffic(None),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"lane":1', '"lane":2', "a row of traffic names none of its 2 participants"),
+        ('"lane":1', '"lane":-1', "a row of traffic names none of its 2 participants"),
+        ('"page":"' + "0" * 32, '"page":"' + "0" * 31 + "x", "is not the first 16 bytes of the mailbox in hex"),
+        ('"page":"' + "0" * 32, '"page":"' + "0" * 34, "is not the first 16 bytes of the mailbox in hex"),
+        ('"page":"00000000ffffffff0000000000000000"', '"page":""', "is not the first 16 bytes of the mailbox in hex"),
+        ('"value":511', '"value":"x"', "expected an integer"),
+    ],
+)
+def test_traffic_that_cannot_be_drawn_is_refused_with_its_line(tmp_path, old, new, message):
+    path = write(tmp_path / "e", [with_traffic(runs.traffic())])
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(InputError) as caught:
+        list(events.read(path))
+    assert message in str(caught.value)
+    assert f"{path}:1" in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["rows", "lanes"])
+def test_traffic_of_more_than_40_rows_or_participants_is_refused(part):
+    many = getattr(runs.traffic(), part)[:1] * 41
+    with pytest.raises(ValueError, match=r"41 .* more than 40"):
+        attrs.evolve(runs.traffic(), **{part: many})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import attrs
 import pytest
@@ -83,6 +84,23 @@ def test_a_failure_carries_message_steps_and_evidence(tmp_path: Path) -> None:
     text = (tmp_path / "r" / attachment["source"]).read_text()
     assert "00000030  01 00 00 00 10[10]01 00" in text
     assert result["stop"] - result["start"] == 250
+
+
+def test_a_failure_has_a_diagram_of_its_traffic_beside_the_text(tmp_path: Path) -> None:
+    result = of(written(runs.run_of(runs.traffic_fails()), tmp_path / "r"), "mpwake.receiver.RCV-09:")
+    text, drawn = result["attachments"]
+    assert (text["name"], text["type"]) == ("evidence", "text/plain")
+    assert (drawn["name"], drawn["type"]) == ("mailbox traffic: a store of 8 bytes at 0x0", "image/svg+xml")
+    root = ElementTree.fromstring((tmp_path / "r" / drawn["source"]).read_text(encoding="utf-8"))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert drawn["source"].endswith("-1-attachment.svg")
+
+
+def test_what_passes_has_no_diagram(tmp_path: Path) -> None:
+    one, _ = runs.traffic_fails()
+    evidence = runs.seen(exhibits=[runs.traffic_shown()])
+    result = of(written(runs.run_of(runs.passed(one, evidence)), tmp_path / "r"), "mpwake.receiver.RCV-09:")
+    assert [one["type"] for one in result["attachments"]] == ["text/plain"]
 
 
 def test_a_waived_failure_is_known(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpwake.reporting import html
+from mpwake.reporting import html, sequence
 from mpwake.reporting.evidence_text import visible
 from mpwake.spec.verdicts import Verdict
 from mpwake.suite.events import Run
@@ -167,6 +167,32 @@ def test_half_a_surrogate_pair_and_a_nul_are_shown_as_escapes() -> None:
     text = html.text(runs.worded("a\x00b\udcff"))
     text.encode()
     assert "a\\x00b\\udcff" in text
+
+
+def test_a_failure_has_a_diagram_of_its_traffic_and_the_text_behind_it() -> None:
+    text = html.text(runs.run_of(runs.traffic_fails()))
+    page = Page(text)
+    (drawn,) = page.of("svg")
+    assert drawn["role"] == "img"
+    assert page.texts["title"][1:] == ["Mailbox traffic: a store of 8 bytes at 0x0, expected 2 bytes at 0"]
+    assert page.of("div", **{"class": "wide", "role": "region", "tabindex": "0"})
+    bad = text[text.index('class="seen bad"') : text.index('class="seen good"')]
+    assert bad.index("<svg") < bad.index("<summary>As text</summary>") < bad.index("&gt; 74  AP 0x1ff store 8 bytes")
+
+
+def test_traffic_that_is_as_required_is_shown_as_text() -> None:
+    text = html.text(runs.run_of(runs.traffic_fails()))
+    good = text[text.index('class="seen good"') :]
+    assert "&gt; 74  AP 0x1ff store 8 bytes" in good
+    assert "<svg" not in good
+    assert "As text" not in good
+
+
+def test_the_page_has_the_rules_of_a_diagram_and_sets_each_of_its_colours() -> None:
+    (style,) = Page(html.text(runs.conforming())).texts["style"]
+    assert sequence.RULES in style
+    for name in sequence.LIGHT:
+        assert f"--q-{name}: var(--" in style
 
 
 def test_a_long_dump_is_cut_to_the_lines_around_its_marks() -> None:
