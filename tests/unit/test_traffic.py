@@ -68,6 +68,15 @@ def test_the_text_is_made_from_the_rows() -> None:
     ]
 
 
+def test_the_text_has_its_columns_under_each_other_whatever_the_names() -> None:
+    ids = (0, 5, 0xFFFF0000)
+    exhibit = told(Trace(ids, (ACK, attrs.evolve(LANDING, agent=2)), PAGE, PAGE, 100), ACK)
+    assert exhibit.text.split("\n") == [
+        ">       9  AP 0x5        store   2 bytes at 0x000  0x0",
+        "       10  AP 0xffff0000 landing 0x9a000",
+    ]
+
+
 def test_each_store_has_the_fields_as_they_are_after_it() -> None:
     traffic = of(VECTOR, ID, LANDING, COMMAND)
     assert traffic.page == PAGE[:16]

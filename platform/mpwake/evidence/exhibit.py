@@ -7,6 +7,7 @@ import attrs
 WINDOW = 64
 LOAD = "load"
 STORE = "store"
+_NAME = 8
 
 
 @attrs.frozen
@@ -75,7 +76,8 @@ class Traffic:
     def _line(self, one: TrafficRow) -> str:
         access = f"{one.width} bytes at {one.offset:#05x}  {one.value:#x}" if one.access else ""
         what = "  ".join(part for part in (access, one.text) if part)
-        line = f"{'>' if one.marked else ' '} {one.time:>7}  {self.lanes[one.lane].name:<8} {one.kind:<7} {what}"
+        wide = max([_NAME, *(len(lane.name) for lane in self.lanes)])
+        line = f"{'>' if one.marked else ' '} {one.time:>7}  {self.lanes[one.lane].name:<{wide}} {one.kind:<7} {what}"
         return line.rstrip()
 
 

@@ -15,7 +15,7 @@ import attrs
 from mpwake.reporting.evidence_text import one_line
 from mpwake.suite.events import Traffic, TrafficRow
 
-MAX_LABEL = 72
+MAX_LABEL = 100
 MAX_NAME = 20
 RULES = """
 .sequence { font: 11px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-variant-ligatures: none; }
@@ -233,7 +233,7 @@ def _layout(traffic: Traffic) -> _Layout:
     right = max([mailbox + _head("Mailbox") // 2, *(at + box for at, box in zip(lanes, boxes, strict=True))])
     for row in traffic.rows:
         text = _shown(row)
-        right = max(right, _label_at(row, lanes[row.lane], mailbox, _wide(text)) + _wide(text))
+        right = max(right, _label_at(row, time, lanes[row.lane], mailbox, _wide(text)) + _wide(text))
     fields, edge = [], right + _BESIDE + _BETWEEN
     for _, _, width in _FIELDS:
         edge += _wide("0" * 2 * width, _SMALL) + _BETWEEN
@@ -244,13 +244,13 @@ def _layout(traffic: Traffic) -> _Layout:
     return _Layout(time, lanes, mailbox, tuple(fields), width, height)
 
 
-def _label_at(row: TrafficRow, lane: int, mailbox: int, wide: int) -> int:
-    """Return where the label of a row begins: over its arrow, or beside its marker on the side of the mailbox."""
+def _label_at(row: TrafficRow, time: int, lane: int, mailbox: int, wide: int) -> int:
+    """Return where the label of a row begins: over its arrow, or beside its marker where it has room."""
     left, right = min(lane, mailbox), max(lane, mailbox)
     if row.kind in (_LOAD, _STORE):
         return left + max(_BESIDE, (right - left - wide) // 2)
-    fits = lane - mailbox > wide + 2 * _BESIDE
-    return lane - _BESIDE - wide if fits else lane + _BESIDE
+    before = lane - _BESIDE - wide
+    return before if lane > mailbox and before > time + _BESIDE else lane + _BESIDE
 
 
 # What is drawn
@@ -309,7 +309,7 @@ def _rows(traffic: Traffic, layout: _Layout) -> Iterator[str]:
 def _done(row: TrafficRow, layout: _Layout, y: int) -> Iterator[str]:
     """Yield the arrow or the marker of a row with its label."""
     lane, text = layout.lanes[row.lane], _shown(row)
-    at = _label_at(row, lane, layout.mailbox, _wide(text))
+    at = _label_at(row, layout.time, lane, layout.mailbox, _wide(text))
     access = row.kind in (_LOAD, _STORE)
     yield _text(text, at, y - 5 if access else y + 4)
     if access:
