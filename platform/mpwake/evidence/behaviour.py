@@ -15,12 +15,15 @@ class Behaviour:
     """An implementation that can be driven.
 
     ``drive`` runs one probe, named by its sentence, with a seed, and returns what was seen in each of its trials; every
-    probe is run once. ``edition`` is the edition that all this is held against.
+    probe is run once. ``edition`` is the edition that all this is held against. ``follows`` names the implementations
+    whose observable contract it claims to keep; ``boots`` says whether a whole operating system can be booted.
     """
 
     drive: Callable[[str, int], tuple[Trace, ...]]
     edition: Edition = NEWEST
     seed: int = 0
+    follows: frozenset[str] = frozenset()
+    boots: bool = False
     seen: dict[tuple[str, int], tuple[Trace, ...]] = attrs.field(factory=dict, eq=False, repr=False)
 
     def trials(self, probe: str) -> tuple[Trace, ...]:

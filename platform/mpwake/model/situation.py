@@ -47,11 +47,12 @@ class Situation:
 
     says: str = described("The sentence that a scenario's When says")
     firmware: str = described("Name of what firmware publishes: a key of ``firmware`` in the same folder")
-    changes: tuple[Change, ...] = described("Changes to it", ())
     ids: tuple[int, ...] = described("APIC IDs of the processors that are parked")
+    changes: tuple[Change, ...] = described("Changes to it", ())
     boot_id: int = described("APIC ID of the processor that boots", 0)
     mailbox: int = described("Where the parked processors poll", MAILBOX)
-    loops: tuple[str, ...] = described("The agent of each of them, all acpi-6.6 unless given", ())
+    loop: str = described("The agent of all of them", "acpi-6.6")
+    loops: tuple[str, ...] = described("The agent of each of them, where they differ", ())
     host: Host = described("The machine around it", Host())
     actions: tuple[Action, ...] = described("What is asked for, in order", ())
 

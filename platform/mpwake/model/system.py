@@ -90,8 +90,8 @@ class Vtl:
 class Touch:
     """One thing that the wake routine does, in order, before it runs on the operating system's own page tables."""
 
-    what: Literal["execute", "read", "write", "push", "lgdt", "lidt", "cr3", "far-jump", "sti", "data"] = described(
-        "What it does; data is a store of the operating system's to what the routine reads"
+    what: Literal["execute", "read", "write", "push", "lgdt", "lidt", "cr3", "far-jump", "sti"] = described(
+        "What it does"
     )
     at: int = described("Byte offset from the start of the trampoline", 0)
     width: int = described("Bytes", 8)
@@ -116,6 +116,9 @@ class Trampoline:
     )
     freed: Literal["never", "acknowledged", "alive", "timed-out"] = described("When its memory is used again", "never")
     low_megabyte: bool = described("Whether the first MiB is reserved after it was allocated there", True)
+    fills: Literal["before", "after"] = described(
+        "When what the routine reads is filled in, seen from Command", "before"
+    )
     page_tables: int = described("Address of the page tables that the routine loads", 0x1000000)
     touches: tuple[Touch, ...] = described(
         "What the routine does",
@@ -167,7 +170,6 @@ class Kexec:
     tests: bool = described("Whether each is verified by Test", True)
     rereads: bool = described("Whether the first kernel reads the address from the table again at each use", False)
     tree: Literal["kept", "erased"] = described("What happens to a mailbox node of a DeviceTree", "erased")
-    idle: bool = described("Whether the mailbox is left with Command 0", True)
 
 
 @attrs.frozen

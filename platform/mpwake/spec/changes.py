@@ -38,6 +38,9 @@ def _step(node: Node, key: str | int, at: Node) -> Node:
 def _change(root: Node, change: Change, at: Node) -> None:
     node = root
     for key in change.path[:-1]:
+        if change.set is not None and isinstance(node.value, dict) and str(key) not in node.value:
+            node.value[str(key)] = Node({}, at.file, at.line, at.column)
+            node.keys[str(key)] = at
         node = _step(node, key, at)
     last = change.path[-1]
     if change.add is not None:

@@ -1,0 +1,183 @@
+"""An operating system of the model, booted: everything that can be seen of it, as traces.
+
+What the kernel decides (``model/kernel.py``) and what the simulator saw of the mailbox are merged into one ``Trace``
+for each schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+
+from mpwake.evidence.compose import compose
+from mpwake.evidence.trace import ACTIONS, Event, Kind, Trace
+from mpwake.model.agent import PAGE
+from mpwake.model.kernel import Ask, Item, Kernel, plan, reset_state
+from mpwake.model.probe import agent
+from mpwake.model.program import Program
+from mpwake.model.simulator import Simulation, simulate
+from mpwake.model.situation import Boot
+from mpwake.model.system import System
+
+
+@attrs.define
+class Merge:
+    """Puts what was planned and what the simulator saw of the mailbox into one order."""
+
+    system: System
+    kernel: Kernel
+    items: list[Item]
+    events: list[Event] = attrs.Factory(list)
+    landed: list[Event] = attrs.Factory(list)
+    time: int = 0
+    asked: Ask | None = None
+
+    def put(self, one: Event, **changes: Any) -> None:
+        """Add an event at the time that has come."""
+        self.events.append(attrs.evolve(one, time=self.time, **changes))
+
+    def until_ask(self) -> None:
+        """Add what was planned before the next request."""
+        while self.items:
+            one = self.items.pop(0)
+            if isinstance(one, Ask):
+                self.asked = one
+                return
+            self.put(one)
+
+    def seen(self, one: Event, ids: tuple[int, ...]) -> bool:
+        """Add what the simulator saw; False where the operating system has given up."""
+        self.time = one.time
+        if one.kind is Kind.REQUEST:
+            self.until_ask()
+        if one.kind is Kind.RESET:
+            vector = self.kernel.reset_vector or 0
+            one = attrs.evolve(one, facts=reset_state(self.system, one.value, vector))
+        self.events.append(one)
+        if one.kind is Kind.RESET and self.system.reset.frees == "at-once":
+            self.put(Event(0, 0, Kind.FREE, note="reset environment", target=one.value))
+        if one.kind is Kind.LANDING:
+            self.landed.append(one)
+        if one.kind is Kind.RETURN:
+            return self._returned(one, ids)
+        return True
+
+    def _returned(self, one: Event, ids: tuple[int, ...]) -> bool:
+        asked = self.asked
+        assert asked is not None
+        freed, base = self.system.trampoline.freed, self.kernel.base
+        waking = asked.op == ACTIONS["online"]
+        if waking and base is not None and (freed == "acknowledged" or (freed == "timed-out" and one.value < 0)):
+            self.put(Event(0, 0, Kind.FREE, value=base, note="trampoline", target=asked.id))
+        if asked.op == ACTIONS["offline"]:
+            answered = one.value == 0
+            if self.system.reset.frees == "always" or (answered and self.system.reset.frees == "answered"):
+                self.put(Event(0, 0, Kind.FREE, note="reset environment", target=asked.id))
+        self._arrive(ids)
+        if one.value >= 0:
+            return True
+        self.put(Event(0, 0, Kind.CONSOLE, value=asked.id, note=f"APIC ID {asked.id:#x}: {one.value}", facts=_ERROR))
+        if waking and self.system.failure == "panic":
+            self.put(Event(0, 0, Kind.CONSOLE, note="panic: a processor did not start", facts={"level": "panic"}))
+            return False
+        return True
+
+    def _arrive(self, ids: tuple[int, ...]) -> None:
+        # The processors that have landed carry the wake routine out, and tell that they live.
+        for one in self.landed:
+            apic = ids[one.agent]
+            base = self.kernel.base or 0
+            if self.system.trampoline.fills == "after":
+                self.put(Event(0, 0, Kind.ROUTINE, value=base, note="fill", target=apic))
+            for touch in self.system.trampoline.touches:
+                where = {"value": base + touch.at, "width": touch.width, "note": touch.what}
+                self.put(Event(0, one.agent, Kind.ROUTINE, target=apic), **where)
+            if apic not in self.kernel.situation.host.mute:
+                self.put(Event(0, one.agent, Kind.ALIVE, value=apic, note="counted"))
+                if self.system.trampoline.freed == "alive":
+                    self.put(Event(0, 0, Kind.FREE, value=base, note="trampoline", target=apic))
+        self.landed.clear()
+
+
+_ERROR = {"level": "error"}
+Simulate = Callable[[Kernel, list[Ask], frozenset[int], bytes], Trace]
+
+
+def run(system: System, boot: Boot, carry_out: Simulate) -> Trace:
+    """Boot the operating system, and do what the situation asks; return everything that was seen.
+
+    ``carry_out`` carries requests out against the processors that are not parked any more and a page.
+    """
+    tables = compose(boot.tables)
+    madt = tables.madt.data if tables.madt else b""
+    situation = boot.situation
+    page, gone = bytes(4) + b"\xff" * 4 + bytes(PAGE - 8), frozenset[int]()
+    before, events, actions, number = page, list[Event](), list(situation.actions), 1
+    while True:
+        kernel = Kernel(system, tables, boot, madt, number)
+        leaves = plan(kernel, actions)
+        trace = _merged(kernel, carry_out(kernel, [one for one in kernel.items if isinstance(one, Ask)], gone, page))
+        offset = events[-1].time if events else 0
+        events += [attrs.evolve(one, time=one.time + offset, until=one.until + offset) for one in trace.events]
+        page, end = trace.after, trace.end + offset
+        if not leaves or trace.stuck or trace.spent or not _left(trace):
+            break
+        back = {one.value for one in trace.of(Kind.RESET)}
+        gone = frozenset((gone | {trace.ids[one.agent] for one in trace.of(Kind.LANDING)}) - back)
+        if leaves == "kexec" and system.kexec.tree == "erased" and not madt:
+            tables = attrs.evolve(tables, fdt=None)
+        madt, number = kernel.madt, number + 1
+    return attrs.evolve(trace, events=tuple(events), before=before, end=end)
+
+
+def _left(trace: Trace) -> bool:
+    return any(one.kind is Kind.KERNEL and one.note == "leaves" for one in trace.events)
+
+
+def _merged(kernel: Kernel, trace: Trace) -> Trace:
+    merge = Merge(kernel.system, kernel, list(kernel.items))
+    whole = True
+    for one in trace.events:
+        whole = merge.seen(one, trace.ids)
+        if not whole:
+            break
+    if whole and not trace.stuck and not trace.spent:
+        merge.time = trace.end
+        merge.until_ask()
+    return attrs.evolve(trace, events=tuple(merge.events))
+
+
+SCHEDULES = tuple((memory, seed) for memory in ("sc", "tso", "relaxed") for seed in range(2))
+
+
+def boots(sender: Program, system: System, boot: Boot, seed: int = 0) -> Iterator[Trace]:
+    """Boot an operating system into a situation, under every memory model with several schedules."""
+    for memory, number in SCHEDULES:
+        yield run(system, boot, _simulator(sender, boot, memory, seed * len(SCHEDULES) + number))
+
+
+def _simulator(sender: Program, boot: Boot, memory: str, seed: int) -> Simulate:
+    situation = boot.situation
+    ids = (situation.boot_id, *situation.ids)
+
+    def carry_out(kernel: Kernel, asked: list[Ask], gone: frozenset[int], page: bytes) -> Trace:
+        if not asked:
+            return Trace(ids, (), page, page, 0, memory)
+        there = kernel.mailbox is not None and kernel.mailbox.address == situation.mailbox
+        loops = situation.loops or [situation.loop] * len(situation.ids)
+        parked = [there and apic not in gone for apic in situation.ids]
+        programs = [agent(loop) if polls else agent("ap-dead") for loop, polls in zip(loops, parked, strict=True)]
+        return simulate(
+            Simulation(
+                programs=(sender, *programs),
+                ids=ids,
+                requests=tuple((one.op, one.id, one.vector) for one in asked),
+                memory=memory,
+                seed=seed,
+                page=page,
+            )
+        )
+
+    return carry_out

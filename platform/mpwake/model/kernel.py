@@ -1,0 +1,458 @@
+"""An operating system of the model: what it decides, in order, from what firmware publishes to the next kernel.
+
+Everything but the mailbox traffic itself, which the sender's program makes when it is asked (``model/boot.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from mpwake.evidence.command_line import acpi_disabled
+from mpwake.evidence.memory_map import MemoryMap, MemoryType
+from mpwake.evidence.tables import Tables
+from mpwake.evidence.trace import ACTIONS, Event, Kind
+from mpwake.model.agent import PAGE
+from mpwake.model.enumeration import Found, Mailbox, Panic, read_madt, read_tree
+from mpwake.model.situation import Action, Boot, Situation
+from mpwake.model.system import System, Trampoline
+
+NOT_SUPPORTED, NO_MEMORY, NOT_PERMITTED = -95, -12, -1
+_WRAP = 1 << 64
+_TOP = 1 << 32
+
+
+@attrs.frozen
+class Ask:
+    """What is asked of the sender's program."""
+
+    op: int
+    id: int
+    vector: int = 0
+
+
+Item = Event | Ask
+
+
+@attrs.define
+class Kernel:
+    """One kernel: what it knows, and what it has done so far."""
+
+    system: System
+    tables: Tables
+    boot: Boot
+    madt: bytes
+    number: int = 1
+    items: list[Item] = attrs.Factory(list)
+    found: Found | None = None
+    method: str = "nothing"
+    base: int | None = None
+    vector: int | None = None
+    limit: int = 0
+    tsc: int = 0
+    mapped: bool = False
+    woken: list[int] = attrs.Factory(list)
+    faults: set[str] = attrs.Factory(set)
+
+    @property
+    def situation(self) -> Situation:
+        """The situation that it boots into."""
+        return self.boot.situation
+
+    @property
+    def td(self) -> bool:
+        """Whether it runs in a TD."""
+        return self.situation.host.isolation == "tdx"
+
+    @property
+    def mailbox(self) -> Mailbox | None:
+        """The mailbox that it has found."""
+        return self.found.mailbox if self.found else None
+
+    @property
+    def reset_vector(self) -> int | None:
+        """Where processors can be given back, or None."""
+        if self.system.reset.supported and self.mailbox and "reset-map" not in self.faults:
+            return self.mailbox.reset_vector
+        return None
+
+    def tell(self, kind: Kind, value: int = 0, note: str = "", **more: Any) -> None:
+        """Add an event; ``width`` and ``offset`` are those of the event, everything else its facts."""
+        places = {name: more.pop(name) for name in ("width", "offset", "target", "vector") if name in more}
+        self.items.append(Event(0, 0, kind, value=value, note=note, facts=more, **places))
+
+    def say(self, words: str, level: str = "info") -> None:
+        """Print a line on the console."""
+        self.tell(Kind.CONSOLE, note=words, level=level)
+
+    def ask(self, op: str, id: int, vector: int = 0) -> None:
+        """Hand a request to the sender's program."""
+        self.items.append(Ask(ACTIONS[op], id, vector))
+
+    def refuse(self, op: str, id: int, code: int, vector: int = 0) -> None:
+        """Tell of a request that ends without the mailbox."""
+        self.tell(Kind.REQUEST, ACTIONS[op], target=id, vector=vector)
+        self.tell(Kind.RETURN, code)
+
+
+def _start(kernel: Kernel) -> None:
+    """Boot: limits, the trampoline, the enumeration, the method, the processors. Raises ``Panic``."""
+    kernel.tell(Kind.KERNEL, kernel.number)
+    kernel.faults = set(kernel.situation.host.faults)
+    kernel.limit = kernel.system.trampoline.limit
+    vtl = kernel.system.vtl if kernel.situation.host.vtl else None
+    reserves = not vtl or (vtl.td_reserves if kernel.td else not vtl.stub)
+    if vtl and vtl.limits_first:
+        _vtl_limits(kernel)
+    if vtl and not reserves:
+        kernel.tell(Kind.ALLOC, note="stub header")
+    if reserves:
+        _reserve(kernel)
+    if vtl and not vtl.limits_first:
+        _vtl_limits(kernel)
+    kernel.found = _enumerate(kernel)
+    _install(kernel)
+    for words in kernel.found.said:
+        kernel.say(words, "warning")
+    _private_answers(kernel)
+    _take_memory(kernel)
+    _bring_up(kernel)
+
+
+def _vtl_limits(kernel: Kernel) -> None:
+    vtl = kernel.system.vtl
+    if vtl and kernel.td:
+        kernel.limit = vtl.td_limit
+    kernel.tell(Kind.METHOD, kernel.limit, "realmode limit")
+
+
+def _low(memory: MemoryMap | None, trampoline: Trampoline, limit: int) -> int | None:
+    # The highest place for the trampoline below the limit, or None.
+    if memory is None:
+        return 0x9A000
+    for one in reversed(memory.usable_below(limit)):
+        base = (one.end - trampoline.size) // trampoline.align * trampoline.align
+        if base >= one.start and base > 0:
+            return base
+    return None
+
+
+def _reserve(kernel: Kernel) -> None:
+    trampoline = kernel.system.trampoline
+    if trampoline.place == "mailbox":
+        return
+    base = trampoline.base or None
+    if trampoline.place == "below":
+        base = _low(kernel.tables.memory_map, trampoline, kernel.limit)
+    if base is None:
+        kernel.say(f"real mode trampoline: no usable memory below {kernel.limit:#x}", "info")
+        if trampoline.fallback == "panic":
+            raise Panic("no memory for the trampoline")
+        if trampoline.fallback != "anyway":
+            return
+        base = 0x8000
+    _place(kernel, base)
+    if trampoline.low_megabyte and trampoline.place == "below":
+        kernel.tell(Kind.ALLOC, 0, "first MiB", width=0x100000)
+
+
+def _place(kernel: Kernel, base: int) -> None:
+    trampoline = kernel.system.trampoline
+    kernel.base = base
+    kernel.vector = base + (trampoline.entry64 if trampoline.vector == "entry64" else trampoline.entry16)
+    kernel.tell(
+        Kind.ALLOC,
+        base,
+        "trampoline",
+        width=trampoline.size,
+        entry16=base + trampoline.entry16,
+        entry64=base + trampoline.entry64,
+        limit=kernel.limit,
+        page_tables=trampoline.page_tables,
+    )
+
+
+def _enumerate(kernel: Kernel) -> Found:
+    system, tables = kernel.system, kernel.tables
+    line = tables.boot_arguments
+    off = system.selection.acpi_off and line is not None and acpi_disabled(line)
+    built = kernel.situation.host.built
+    acpi = bool(kernel.madt) and not off and "acpi" in built
+    tree = tables.fdt if system.tree and "of" in built else None
+    prefers = system.selection.prefers
+    found = Found((kernel.situation.boot_id,), kernel.situation.boot_id, None)
+    if acpi and (prefers != "tree" or tree is None):
+        found = read_madt(kernel.madt, system.parser, kernel.situation.boot_id)
+    if tree and system.tree and (prefers != "acpi" or not acpi):
+        other = read_tree(tree, system.tree, kernel.situation.boot_id)
+        both = prefers == "both" and acpi
+        ids = (*found.ids, *other.ids) if both else other.ids
+        found = attrs.evolve(other, ids=ids, mailbox=other.mailbox or (found.mailbox if both else None))
+    if found.mailbox and not set(system.selection.needs) <= set(built):
+        unbuilt = found.mailbox if system.selection.unbuilt == "stub" else None
+        found = attrs.evolve(found, mailbox=unbuilt and attrs.evolve(unbuilt, address=0))
+    return found
+
+
+def _install(kernel: Kernel) -> None:
+    found, host, selection = kernel.found, kernel.situation.host, kernel.system.selection
+    assert found is not None
+    if found.mailbox_first and found.mailbox:
+        _use(kernel, "mailbox", found.mailbox.address)
+    for index, apic in enumerate(found.ids):
+        kernel.tell(Kind.CPU, apic, boot=apic == found.boot, index=index)
+    if found.mailbox and not found.mailbox_first:
+        _use(kernel, "mailbox", found.mailbox.address)
+    if not found.mailbox:
+        method = selection.td if kernel.td else selection.bare
+        _use(kernel, method if not host.vtl or kernel.td else "hypercall")
+    vtl = kernel.system.vtl if host.vtl else None
+    if vtl and kernel.method != "hypercall" and (vtl.td_hypercall if kernel.td else vtl.hypercall_last):
+        _use(kernel, "hypercall")
+
+
+def _use(kernel: Kernel, method: str, address: int = 0) -> None:
+    kernel.method = method
+    kernel.tell(Kind.METHOD, address, method)
+
+
+def _private_answers(kernel: Kernel) -> None:
+    # What is_private_mmio() says at the borders of the mailbox page; only a guest at a VTL has the callback.
+    if not (kernel.td and kernel.system.vtl and kernel.situation.host.vtl):
+        return
+    base = kernel.mailbox.address if kernel.mailbox else None
+    kind = kernel.system.mapping.private_pages
+    for asked in (0,) if base is None else (base - 1, base, base + PAGE - 1, base + PAGE):
+        inside = base is not None and {
+            "page": base <= asked < base + PAGE,
+            "too-long": base <= asked <= base + PAGE,
+            "too-low": base - 1 <= asked < base + PAGE,
+            "none": False,
+        }.get(kind, True)
+        if base is None and kind in ("always", "too-long", "too-low"):
+            inside = kind == "always"
+        kernel.tell(Kind.PRIVATE, asked, answer=inside)
+
+
+def _take_memory(kernel: Kernel) -> None:
+    # What the operating system puts its own data into.
+    for one in kernel.tables.memory_map.ranges if kernel.tables.memory_map else ():
+        kept = {MemoryType.ACPI_NVS, MemoryType.RESERVED}
+        if one.type is MemoryType.USABLE or (kernel.system.nvs == "reclaimed" and one.type in kept):
+            kernel.tell(Kind.ALLOC, one.start, "own use", width=one.end - one.start)
+
+
+def _limit_of(kernel: Kernel) -> int:
+    line = kernel.tables.boot_arguments
+    parameter = line.get("maxcpus") if line else None
+    value = parameter.value if parameter else None
+    return int(value) if value is not None and value.isdigit() else 1 << 32
+
+
+def _bring_up(kernel: Kernel) -> None:
+    assert kernel.found is not None
+    others = [apic for apic in kernel.found.ids if apic != kernel.found.boot]
+    if kernel.system.parser.counted:
+        others = list(kernel.found.ids[1:])
+    others = others[: max(0, _limit_of(kernel) - 1)]
+    if kernel.method == "ipi" or (kernel.method == "mailbox" and kernel.system.selection.ipis_too):
+        _send_ipis(kernel, others)
+    if kernel.method == "ipi":
+        return
+    for apic in others:
+        _online(kernel, apic)
+
+
+def _online(kernel: Kernel, apic: int) -> None:
+    """Start one processor, with the method that is installed."""
+    if kernel.method == "ipi":
+        _send_ipis(kernel, [apic])
+        return
+    if kernel.method == "hypercall":
+        kernel.tell(Kind.HYPERCALL, apic, "start processor")
+        return
+    if kernel.method == "nothing" or kernel.mailbox is None or not _mailbox_usable(kernel):
+        kernel.refuse("online", apic, NOT_SUPPORTED)
+        kernel.say(f"processor {apic:#x} cannot be started", "error")
+        return
+    if not _map(kernel):
+        kernel.refuse("online", apic, NO_MEMORY)
+        kernel.say("the mailbox cannot be mapped", "error")
+        return
+    _trampoline_in_mailbox(kernel)
+    if kernel.vector is None:
+        kernel.refuse("online", apic, NO_MEMORY)
+        return
+    if kernel.system.trampoline.fills == "before":
+        kernel.tell(Kind.ROUTINE, kernel.vector, "fill", target=apic)
+    kernel.ask("online", apic, kernel.vector)
+    kernel.woken.append(apic)
+    if apic in kernel.situation.host.mute:
+        for _ in range(kernel.system.retries):
+            kernel.ask("online", apic, kernel.vector)
+        kernel.say(f"processor {apic:#x} did not come alive", "error")
+
+
+def _mailbox_usable(kernel: Kernel) -> bool:
+    assert kernel.mailbox is not None
+    if kernel.system.kexec.rereads and int.from_bytes(kernel.madt[kernel.mailbox.entry + 8 :][:8], "little") == 0:
+        return False
+    return kernel.mailbox.address != 0 or kernel.system.parser.zero == "used"
+
+
+def _trampoline_in_mailbox(kernel: Kernel) -> None:
+    trampoline = kernel.system.trampoline
+    wanted = trampoline.place == "mailbox" or trampoline.fallback == "mailbox"
+    if kernel.vector is None and wanted and kernel.mailbox and trampoline.size <= PAGE:
+        _place(kernel, kernel.mailbox.address + 16)
+
+
+def _map(kernel: Kernel) -> bool:
+    # Whether the mailbox may be used; raises Panic where a failure goes unnoticed.
+    mapping = kernel.system.mapping
+    if kernel.mapped and mapping.when != "every-use":
+        return True
+    assert kernel.mailbox is not None
+    ok = "map" not in kernel.faults
+    private = mapping.private or not kernel.td
+    kernel.tell(
+        Kind.MAP, kernel.mailbox.address, "mailbox", width=PAGE, private=private, cache=mapping.cache, mapped=ok
+    )
+    if not ok and not mapping.checked:
+        raise Panic("page fault at a store to the mailbox")
+    kernel.mapped = ok
+    return ok
+
+
+def _send_ipis(kernel: Kernel, others: list[int]) -> None:
+    ipis, host = kernel.system.ipis, kernel.situation.host
+    missing = [apic for apic in others if apic in host.mute]
+    kernel.tsc = kernel.tsc or host.tsc
+    for apic in others if any(one.directed for one in ipis.sequence) else others[:1]:
+        for one in ipis.sequence:
+            if one.if_missing and not missing:
+                continue
+            page = (kernel.base or 0) >> 12
+            icr = one.icr | (page & 0xFF if ipis.vector and one.icr >> 8 & 7 == 6 else 0)
+            shift = 32 if host.apic == "x2apic" else ipis.shift
+            _send(kernel, icr | (apic << shift if one.directed else 0))
+            late = kernel.tsc + one.wait >= _WRAP
+            kernel.tsc = (kernel.tsc + (0 if late and not ipis.wrap_safe else one.wait) + 40) % _WRAP
+    for apic in others:
+        started = apic not in host.mute
+        if started:
+            kernel.tell(Kind.ALIVE, apic, "counted")
+        kernel.refuse("online", apic, 0 if started or ipis.confirmed == "assumed" else -5)
+
+
+def _send(kernel: Kernel, icr: int) -> None:
+    ipis = kernel.system.ipis
+    icr %= _WRAP
+    if kernel.situation.host.apic == "x2apic":
+        writes = [(0x828, 8, 0)] if ipis.esr else []
+        low, high = (0x830, 4, icr % _TOP), (0x831, 4, icr // _TOP)
+        writes += [(0x830, 8, icr)] if ipis.msr_writes == 1 else [high, low]
+    else:
+        writes = [(0x280, 4, 0)] if ipis.esr else []
+        pair = [(0x310, 4, icr // _TOP), (0x300, 4, icr % _TOP)]
+        writes += pair if ipis.order == "high-low" else pair[::-1]
+    for offset, width, value in writes:
+        kernel.tell(Kind.APIC, value, "write", offset=offset, width=width)
+    if ipis.polls:
+        kernel.tell(Kind.APIC, icr % _TOP, "read", offset=writes[-1][0], width=4)
+    kernel.tell(Kind.IPI, icr, kernel.situation.host.apic, tsc=kernel.tsc)
+
+
+def _invalidate(kernel: Kernel) -> None:
+    """Take the mailbox out of the table in memory, where processors cannot be reset and there may be a next kernel."""
+    box = kernel.mailbox
+    if not kernel.system.kexec.supported or box is None or not box.entry or kernel.reset_vector is not None:
+        return
+    if kernel.system.kexec.erases:
+        at = box.entry + 8
+        kernel.madt = kernel.madt[:at] + bytes(8) + kernel.madt[at + 8 :]
+        kernel.tell(Kind.TABLE, 0, "madt", offset=at, width=8, checksum=sum(kernel.madt) & 0xFF)
+
+
+def _act(kernel: Kernel, action: Action) -> None:
+    """Do what the operating system is asked for once it has booted, kexec aside."""
+    if action.op == "online":
+        _online(kernel, action.id)
+    elif action.op == "offline":
+        _offline(kernel, action.id)
+
+
+def _offline(kernel: Kernel, apic: int) -> None:
+    vector = kernel.reset_vector
+    if kernel.system.reset.failure == "goes-on" and "reset-map" in kernel.faults:
+        raise Panic("no page tables for the jump to ResetVector")
+    if vector is None and kernel.system.reset.without == "refused":
+        kernel.refuse("offline", apic, NOT_PERMITTED)
+        return
+    if vector is None:
+        kernel.refuse("offline", apic, 0)
+        return
+    _give_back(kernel, apic, vector, kernel.system.reset.tests)
+
+
+def _give_back(kernel: Kernel, apic: int, vector: int, tests: bool) -> None:
+    kernel.tell(Kind.ALLOC, vector & ~0xFFF, "reset environment", width=PAGE, target=apic)
+    kernel.ask("offline" if tests else "park", apic, vector)
+    if apic in kernel.woken:
+        kernel.woken.remove(apic)
+
+
+def _hand_over(kernel: Kernel) -> None:
+    """Give processors back and leave for the next kernel."""
+    kexec, vector = kernel.system.kexec, kernel.reset_vector
+    if vector is not None and kexec.resets:
+        for apic in list(kernel.woken):
+            _give_back(kernel, apic, vector, kexec.tests)
+        if kernel.system.reset.boot_too:
+            kernel.tell(
+                Kind.RESET, kernel.situation.boot_id, **reset_state(kernel.system, kernel.situation.boot_id, vector)
+            )
+    kernel.tell(Kind.KERNEL, kernel.number, "leaves")
+
+
+def reset_state(system: System, apic: int, vector: int) -> dict[str, Any]:
+    """Return the state of the processor at its jump to ResetVector, as facts."""
+    reset = system.reset
+    return {
+        "by": apic if reset.jumps == "each" else 0,
+        "jumps_to": vector,
+        "interrupts": reset.interrupts,
+        "mode": reset.mode,
+        "identity": reset.identity,
+        "executable": reset.executable,
+        "flat": reset.flat,
+        "global_pages": reset.global_pages,
+        "code_mapped": reset.code_mapped,
+        "nmi": reset.nmi,
+    }
+
+
+def plan(kernel: Kernel, actions: list[Action]) -> str:
+    """Decide everything up to the next kernel and return how that is started, "" when there is none.
+
+    Takes the actions that were done off the list.
+    """
+    try:
+        _start(kernel)
+        _invalidate(kernel)
+        while actions:
+            action = actions.pop(0)
+            if action.op in ("kexec", "crash"):
+                if not kernel.system.kexec.supported:
+                    kernel.refuse(action.op, 0, NOT_SUPPORTED)
+                    continue
+                if action.op == "kexec":
+                    _hand_over(kernel)
+                else:
+                    kernel.tell(Kind.KERNEL, kernel.number, "leaves")
+                return action.op
+            _act(kernel, action)
+    except Panic as panic:
+        kernel.say(f"panic: {panic.words}", "panic")
+    return ""
