@@ -9,10 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import inspect
-import json
 import os
-import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -25,9 +22,10 @@ from typing import Any
 from unittest import mock
 
 import attrs
+import numba
 import numpy as np
+from timing import ENOUGH, Timed, ratio, spent_on, write
 
-from mpwake import __version__
 from mpwake.model import simulator
 from mpwake.model.agent import PAGE, load_agent
 from mpwake.model.core import LANDED, MEMORY, STATUS, Machine, State
@@ -44,8 +42,6 @@ TICKED = (8, 64, 1024)
 BOOTED = (8, 64, 1024, 65_536)
 IDLE = (0, 10**3, 10**6)
 IDLERS = 64
-ENOUGH = 0.02
-"""Seconds that one measurement lasts at least: calls that are shorter are measured in bulk."""
 
 VECTOR = 0x9A000
 AGENT = "name: os\ntitle: An operating system\nrole: sender\nprogram:\n"
@@ -94,7 +90,7 @@ for run in (simulate, simulate_ticks):
 
 
 @attrs.frozen
-class Line:
+class Line(Timed):
     """One line of the table.
 
     ``seconds`` are those of each run, for one ``unit`` of work (a tick, a wakeup, a boot, a start). ``ratio`` compares
@@ -108,19 +104,6 @@ class Line:
     ratio: float | None = None
     goal: str = ""
     met: bool | None = None
-
-    @property
-    def median(self) -> float:
-        """The median of the runs, in seconds."""
-        return statistics.median(self.seconds)
-
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        """The first and the third quartile of the runs, in seconds."""
-        if len(self.seconds) < 2:
-            return self.median, self.median
-        first, _, third = statistics.quantiles(self.seconds, n=4, method="inclusive")
-        return first, third
 
 
 def sender(text: str, **values: int) -> Program:
@@ -181,8 +164,8 @@ class Call:
 
 def copied(one: Any) -> Any:
     """Return a copy of an array or of a machine's arrays, and anything else as it is."""
-    if isinstance(one, State):
-        return State(*(array.copy() for array in one))
+    if isinstance(one, tuple):
+        return type(one)(*(array.copy() for array in one))
     return one.copy() if isinstance(one, np.ndarray) else one
 
 
@@ -259,8 +242,8 @@ def against_c(c: Compiled | str, runs: int, ticks: int) -> list[Line]:
         name = f"tick by tick, {processors} APs"
         if theirs:
             lines.append(Line(f"{name}, C", "tick", tuple(theirs[1:])))
-            ratio = statistics.median(theirs[1:]) / statistics.median(ours[1:])
-            lines.append(Line(name, "tick", tuple(ours[1:]), "speed of C", ratio, ">= 0.95", ratio >= 0.95))
+            speed = ratio(theirs[1:], ours[1:])
+            lines.append(Line(name, "tick", tuple(ours[1:]), "speed of C", speed, ">= 0.95", speed >= 0.95))
         else:
             lines.append(Line(name, "tick", tuple(ours[1:]), f"C skipped: {c}"))
     return lines
@@ -282,7 +265,7 @@ def run_twin(twin: Twin, word: int, ticks: int) -> float:
         word ^= word >> 7
         word ^= word << 17 & mask
         drawn = word >> 11
-        agent, action = drawn % count, 0
+        agent, action = (drawn & 0xFFFFFFFF) % count, 0
         if twin.buffers[agent] and drawn & 0x100000000:
             action = 1 + (drawn >> 33) % len(twin.buffers[agent])
         twin.step(agent, action)
@@ -300,9 +283,8 @@ def against_twin(processors: int, runs: int, ticks: int) -> list[Line]:
         ended = Machine(mine.state, one.memory)
         found = (ended.page.tobytes(), ended.pc.tolist(), ended.status.tolist(), ended.buffered.tolist())
         assert found == (bytes(twin.page), twin.pc, twin.status, [len(one) for one in twin.buffers])
-    ratio = statistics.median(theirs) / statistics.median(ours)
     name = f"tick by tick, {processors} APs, plain Python"
-    return [Line(name, "tick", tuple(theirs), "times as slow", ratio)]
+    return [Line(name, "tick", tuple(theirs), "times as slow", ratio(theirs, ours))]
 
 
 def booting(processors: int, gap: int = 0, wakes: int | None = None) -> Call:
@@ -339,40 +321,33 @@ def boots(runs: int) -> list[Line]:
     asked = [(booting(count), count) for count in BOOTED]
     idle = [(booting(count, wakes=0), 0) for count in BOOTED]
     seconds = in_turn([*asked, *idle], runs)
-    lines: list[Line] = []
-    for count, whole, before in zip(BOOTED, seconds, seconds[len(BOOTED) :], strict=False):
-        each = tuple((one - other) / count for one, other in zip(whole, before, strict=True))
-        first = lines[0].median if lines else statistics.median(each)
-        ratio = statistics.median(each) / first
-        against = f"cost at {BOOTED[0]} APs"
-        lines.append(
-            Line(f"event-driven, {count} APs", "wakeup", each, against, ratio, "0.8 to 1.2", 0.8 <= ratio <= 1.2)
-        )
+    each = [
+        tuple((one - other) / count for one, other in zip(whole, before, strict=True))
+        for count, whole, before in zip(BOOTED, seconds, seconds[len(BOOTED) :], strict=False)
+    ]
+    lines = [
+        level(f"event-driven, {count} APs", spent, each[0], f"cost at {BOOTED[0]} APs")
+        for count, spent in zip(BOOTED, each, strict=True)
+    ]
     met = statistics.median(seconds[len(BOOTED) - 1]) < 0.05
     lines.append(Line(f"boot of {BOOTED[-1]} APs", "boot", tuple(seconds[len(BOOTED) - 1]), goal="< 50 ms", met=met))
     return lines
 
 
+def level(name: str, seconds: Sequence[float], least: Sequence[float], against: str) -> Line:
+    """Return the line of a cost per wakeup that should be what the least machine's is, within a fifth."""
+    times = ratio(seconds, least)
+    return Line(name, "wakeup", tuple(seconds), against, times, "0.8 to 1.2", 0.8 <= times <= 1.2)
+
+
 def idling(runs: int) -> list[Line]:
     """Measure a boot in which the operating system does nothing for a while after each wakeup."""
     seconds = in_turn([(booting(IDLERS, gap), IDLERS) for gap in IDLE], runs)
-    first = statistics.median(seconds[0])
+    each = [tuple(one / IDLERS for one in spent) for spent in seconds]
     return [
-        Line(
-            f"event-driven, {IDLERS} APs, {gap} idle steps",
-            "wakeup",
-            tuple(one / IDLERS for one in spent),
-            "cost without idling",
-            statistics.median(spent) / first,
-        )
-        for gap, spent in zip(IDLE, seconds, strict=True)
+        level(f"event-driven, {IDLERS} APs, {gap} idle steps", spent, each[0], "cost without idling")
+        for gap, spent in zip(IDLE, each, strict=True)
     ]
-
-
-def children() -> float:
-    """Return the CPU time of all child processes that have ended, in seconds."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def starts(runs: int) -> list[Line]:
@@ -399,9 +374,7 @@ def verdict(environment: dict[str, str]) -> float:
     """Judge one requirement of an AP loop in a new process; return its CPU time in seconds."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "mpwake", "run", "model:reference", "RCV-01", "--quiet", "--out", out]
-        before = children()
-        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
-        return children() - before
+        return spent_on(command, environment)
 
 
 # What is told
@@ -419,10 +392,10 @@ def table(lines: Sequence[Line]) -> str:
     """Return the table for people."""
     told = [f"{'':42} {'median':>9}  {'per':7} {'ratio':>7}  {'':22} goal"]
     for one in lines:
-        ratio = f"{one.ratio:.2f}" if one.ratio is not None else ""
+        times = f"{one.ratio:.2f}" if one.ratio is not None else ""
         met = {True: "met", False: "MISSED", None: ""}[one.met]
         goal = f"{one.goal:12} {met}".rstrip()
-        told.append(f"{one.name:42} {shown(one.median):>9}  {one.unit:7} {ratio:>7}  {one.against:22} {goal}".rstrip())
+        told.append(f"{one.name:42} {shown(one.median):>9}  {one.unit:7} {times:>7}  {one.against:22} {goal}".rstrip())
     return "\n".join(told)
 
 
@@ -441,16 +414,6 @@ def rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
         }
         for one in lines
     ]
-
-
-def processor() -> str:
-    """Return the processor's name as Linux tells it, or what the standard library knows."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def compiler() -> str:
@@ -481,10 +444,8 @@ def main() -> None:
     if chosen.runs < 1 or chosen.ticks < 1000:
         parser.error("--runs: at least 1; --ticks: at least 1000")
     lines, about = measured(chosen.runs, chosen.ticks)
-    about |= {"mpwake": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    about |= {"processor": processor(), "runs": chosen.runs, "ticks": chosen.ticks}
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps({**about, "measured": rows(lines)}, indent=2) + "\n", encoding="utf-8")
+    about |= {"numpy": np.__version__, "numba": numba.__version__, "runs": chosen.runs, "ticks": chosen.ticks}
+    write(chosen.out, about, rows(lines))
     print(f"{table(lines)}\n\nCPU time, median of {chosen.runs} runs; written to {chosen.out}")
 
 

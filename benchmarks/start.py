@@ -7,32 +7,25 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import platform
-import resource
-import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
+from timing import ENOUGH, Timed, ratio, spent_on, write
 
-from mpwake import __version__
 from mpwake.evidence.fdt import Tree, cells, decode_fdt, encode_fdt, strings
 from mpwake.evidence.madt import decode_madt, encode_lapic, encode_madt, encode_wakeup, encode_x2apic
 
 RESULTS = Path(__file__).parent / "results/start.json"
 MADT_SIZE, FDT_SIZE = 64 << 10, 1 << 20
 MIB = 1 << 20
-ENOUGH = 0.02
-"""Seconds that one measurement of a codec lasts at least: calls that are shorter are measured in bulk."""
 
 
 @attrs.frozen
-class Measured:
+class Measured(Timed):
     """One line of the table: a name, what it is compared with, and seconds of CPU time of each run.
 
     ``size`` is how many bytes a run reads, or 0 where it reads none.
@@ -42,32 +35,6 @@ class Measured:
     against: str
     seconds: tuple[float, ...]
     size: int = 0
-
-    @property
-    def median(self) -> float:
-        """The median of the runs, in seconds."""
-        return statistics.median(self.seconds)
-
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        """The first and the third quartile of the runs, in seconds."""
-        if len(self.seconds) < 2:
-            return self.median, self.median
-        first, _, third = statistics.quantiles(self.seconds, n=4, method="inclusive")
-        return first, third
-
-
-def children() -> float:
-    """Return the CPU time of all child processes that have ended, in seconds."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def spent_on(command: Sequence[str]) -> float:
-    """Run a command and return its CPU time in seconds. Raises ``CalledProcessError`` when it fails."""
-    before = children()
-    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
-    return children() - before
 
 
 def commands() -> dict[str, list[str]]:
@@ -187,14 +154,14 @@ def sha256(data: bytes) -> bytes:
 
 def rows(measured: list[Measured]) -> list[dict[str, Any]]:
     """Return the lines of the table as bare data."""
-    median = {one.name: one.median for one in measured}
+    seconds = {one.name: one.seconds for one in measured}
     return [
         {
             "name": one.name,
             "seconds": one.median,
             "quartiles": list(one.quartiles),
             "against": one.against,
-            "ratio": one.median / median[one.against] if median[one.against] else None,
+            "ratio": ratio(one.seconds, seconds[one.against]) if all(seconds[one.against]) else None,
             "bytes": one.size,
             "mib_per_second": one.size / MIB / one.median if one.size and one.median else None,
         }
@@ -206,20 +173,10 @@ def table(lines: list[dict[str, Any]]) -> str:
     """Return the table for people."""
     told = [f"{'':26} {'median':>10} {'ratio':>8} {'MiB/s':>9}  compared with"]
     for one in lines:
-        ratio = f"{one['ratio']:.2f}" if one["ratio"] is not None else "-"
+        times = f"{one['ratio']:.2f}" if one["ratio"] is not None else "-"
         speed = f"{one['mib_per_second']:.1f}" if one["mib_per_second"] else ""
-        told.append(f"{one['name']:26} {one['seconds'] * 1000:7.3f} ms {ratio:>8} {speed:>9}  {one['against']}")
+        told.append(f"{one['name']:26} {one['seconds'] * 1000:7.3f} ms {times:>8} {speed:>9}  {one['against']}")
     return "\n".join(told)
-
-
-def processor() -> str:
-    """Return the processor's name as Linux tells it, or what the standard library knows."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def main() -> None:
@@ -231,9 +188,7 @@ def main() -> None:
     if chosen.runs < 1:
         parser.error("--runs: at least 1")
     lines = rows([*started(chosen.runs), *codecs(chosen.runs)])
-    about = {"mpwake": __version__, "python": platform.python_version(), "processor": processor(), "runs": chosen.runs}
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps({**about, "measured": lines}, indent=2) + "\n", encoding="utf-8")
+    write(chosen.out, {"runs": chosen.runs}, lines)
     print(f"{table(lines)}\n\nCPU time, median of {chosen.runs} runs; written to {chosen.out}")
 
 

@@ -52,6 +52,13 @@ static void write_page(struct machine *m, word offset, word width, word value) {
 
 static word read_page(const struct machine *m, const word *a, word offset, word width) {
     uint64_t value = 0;
+    if (a[BUFFERED] == 0) {
+        for (word number = 0; number < 8; number++) {
+            if (number == width) break;
+            value |= (uint64_t)m->page[offset + number] << (8 * number);
+        }
+        return (word)value;
+    }
     for (word number = 0; number < width; number++) {
         word at = offset + number;
         uint64_t byte = m->page[at];
@@ -242,16 +249,21 @@ static word next_random(struct machine *m) {
 }
 
 static word run(struct machine *m) {
-    for (word tick = 0; tick < m->h.ticks; tick++) {
-        word drawn = next_random(m), agent = drawn % m->h.agents, action = 0;
+    word tick = 0, end = SPENT;
+    for (; tick < m->h.ticks; tick++) {
+        word drawn = next_random(m), agent = (uint32_t)drawn % (uint32_t)m->h.agents, action = 0;
         const word *a = m->agents + AGENT * agent;
         if (a[BUFFERED] > 0 && drawn & 0x100000000) action = 1 + (drawn >> 33) % a[BUFFERED];
         step(m, agent, action);
-        m->used[1]++;
-        m->used[2] = tick;
-        if (agent == 0 && m->agents[STATUS] != RUNNING && m->agents[BUFFERED] == 0) return FINISHED;
+        if (agent == 0 && m->agents[STATUS] != RUNNING && m->agents[BUFFERED] == 0) {
+            end = FINISHED;
+            break;
+        }
     }
-    return SPENT;
+    if (end == SPENT) tick--;
+    m->used[1] = tick + 1;
+    m->used[2] = tick;
+    return end;
 }
 
 static void fail(const char *what) {

@@ -1,7 +1,8 @@
 """The step function: the semantics of the model's machine over packed arrays, as ``docs/model.md`` tells it.
 
 All registers are signed 64-bit integers that hold the bits of unsigned ones: mixing signed and unsigned operands makes
-numba compute in floating point.
+numba compute in floating point. An index is made unsigned where it is used: of a signed one compiled code asks first
+whether it counts from the end. In all functions ``s`` is the machine and ``a`` the row of the agent that acts.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def _cut(value: int, width: int) -> int:
 
 
 @compiled
-def _sum(left: int, right: int) -> int:
+def add(left: int, right: int) -> int:
+    """Return a sum modulo 2^64."""
     # In halves, so that plain Python on NumPy scalars wraps as silently as machine code does.
     low = (left & 0xFFFFFFFF) + (right & 0xFFFFFFFF)
     high = (left >> 32) + (right >> 32) + (low >> 32)
@@ -85,27 +87,41 @@ def _sum(left: int, right: int) -> int:
 @compiled
 def _write(s: State, offset: int, width: int, value: int) -> None:
     for number in range(width):
-        s.page[offset + number] = (value >> (8 * number)) & 0xFF
+        s.page[np.uint64(offset + number)] = (value >> (8 * number)) & 0xFF
 
 
 @compiled
-def _read(s: State, agent: int, offset: int, width: int) -> int:
+def visible(s: State, offset: int, width: int) -> int:
+    """Return the value that a place of the page holds."""
+    value = 0
+    for number in range(8):  # a fixed count, which the compiler unrolls
+        if number == width:
+            break
+        byte: Any = np.int64(s.page[np.uint64(offset + number)])
+        value |= byte << (8 * number)
+    return value
+
+
+@compiled
+def _read(s: State, a: I64, offset: int, width: int) -> int:
+    if a[BUFFERED] == 0:
+        return visible(s, offset, width)
     value = 0
     for number in range(width):
         at = offset + number
-        byte: Any = np.int64(s.page[at])
-        for slot in range(s.agents[agent, BUFFERED] - 1, -1, -1):
-            start = s.agents[agent, B + 4 * slot + 0]
-            if start <= at < start + s.agents[agent, B + 4 * slot + 1]:
-                byte = (s.agents[agent, B + 4 * slot + 2] >> (8 * (at - start))) & 0xFF
+        byte: Any = np.int64(s.page[np.uint64(at)])
+        for slot in range(a[BUFFERED] - 1, -1, -1):
+            start = a[B + 4 * slot + 0]
+            if start <= at < start + a[B + 4 * slot + 1]:
+                byte = (a[B + 4 * slot + 2] >> (8 * (at - start))) & 0xFF
                 break
         value |= byte << (8 * number)
     return value
 
 
 @compiled
-def _value(s: State, agent: int, kind: int, value: int) -> int:
-    return s.agents[agent, R + value] if kind == 1 else value
+def _value(a: I64, kind: int, value: int) -> int:
+    return a[np.uint64(R + value)] if kind == 1 else value
 
 
 @compiled
@@ -160,183 +176,186 @@ def _unwake(s: State, id: int) -> None:
 
 
 @compiled
-def drainable(s: State, agent: int, slot: int, memory: int) -> bool:
+def drainable(a: I64, slot: int, memory: int) -> bool:
     """Say whether the memory model lets a buffered store (slot from 0) become visible now."""
-    if slot < 0 or slot >= s.agents[agent, BUFFERED]:
+    if slot < 0 or slot >= a[BUFFERED]:
         return False
     if memory != RELAXED or slot == 0:
         return memory != SC and slot == 0
-    if s.agents[agent, B + 4 * slot + 3] != 0:
+    if a[B + 4 * slot + 3] != 0:
         return False
-    start, width = s.agents[agent, B + 4 * slot + 0], s.agents[agent, B + 4 * slot + 1]
+    start, width = a[B + 4 * slot + 0], a[B + 4 * slot + 1]
     for earlier in range(slot):
-        other = s.agents[agent, B + 4 * earlier + 0]
-        if other < start + width and start < other + s.agents[agent, B + 4 * earlier + 1]:
+        other = a[B + 4 * earlier + 0]
+        if other < start + width and start < other + a[B + 4 * earlier + 1]:
             return False
     return True
 
 
 @compiled
-def _drain(s: State, agent: int, slot: int) -> None:
-    offset, width, value = (
-        s.agents[agent, B + 4 * slot + 0],
-        s.agents[agent, B + 4 * slot + 1],
-        s.agents[agent, B + 4 * slot + 2],
-    )
+def _drain(s: State, a: I64, slot: int) -> None:
+    offset, width, value = a[B + 4 * slot + 0], a[B + 4 * slot + 1], a[B + 4 * slot + 2]
     _write(s, offset, width, value)
     _told(s, VISIBLE, offset, width, value, 0)
-    for later in range(slot, s.agents[agent, BUFFERED] - 1):
+    for later in range(slot, a[BUFFERED] - 1):
         for column in range(4):
-            s.agents[agent, B + 4 * later + column] = s.agents[agent, B + 4 * later + 4 + column]
-    s.agents[agent, BUFFERED] -= 1
+            a[B + 4 * later + column] = a[B + 4 * later + 4 + column]
+    a[BUFFERED] -= 1
     for column in range(4):
-        s.agents[agent, B + 4 * s.agents[agent, BUFFERED] + column] = 0
+        a[B + 4 * a[BUFFERED] + column] = 0
 
 
 @compiled
-def _store(s: State, agent: int, row: I64, memory: int) -> bool:
+def _store(s: State, a: I64, row: I64, memory: int) -> bool:
     offset, width = row[1], row[2]
-    value = _cut(_value(s, agent, row[3], row[4]), width)
+    value = _cut(_value(a, row[3], row[4]), width)
     if memory == SC:
         _write(s, offset, width, value)
         _told(s, VISIBLE, offset, width, value, 0)
         return True
-    slot = s.agents[agent, BUFFERED]
+    slot = a[BUFFERED]
     if slot == SLOTS:
         return False
-    s.agents[agent, B + 4 * slot + 0] = offset
-    s.agents[agent, B + 4 * slot + 1] = width
-    s.agents[agent, B + 4 * slot + 2] = value
-    s.agents[agent, B + 4 * slot + 3] = row[5]
-    s.agents[agent, BUFFERED] += 1
+    a[B + 4 * slot + 0] = offset
+    a[B + 4 * slot + 1] = width
+    a[B + 4 * slot + 2] = value
+    a[B + 4 * slot + 3] = row[5]
+    a[BUFFERED] += 1
     _told(s, STORE, offset, width, value, 0)
     return True
 
 
 @compiled
-def _poll(s: State, agent: int, row: I64) -> int:
-    value = _read(s, agent, row[1], row[2])
+def _poll(s: State, a: I64, row: I64) -> int:
+    value = _read(s, a, row[1], row[2])
     _told(s, LOAD, row[1], row[2], value, 0)
-    if _holds(row[3], value, _value(s, agent, row[4], row[5])):
-        return s.agents[agent, BASE] + row[6]
+    if _holds(row[3], value, _value(a, row[4], row[5])):
+        return a[BASE] + row[6]
     if row[7] < 0:
-        return s.agents[agent, PC]
-    s.agents[agent, R + row[7]] = _sum(s.agents[agent, R + row[7]], -1)
-    return s.agents[agent, PC] + 1 if s.agents[agent, R + row[7]] == 0 else s.agents[agent, PC]
+        return a[PC]
+    a[R + row[7]] = add(a[R + row[7]], -1)
+    return a[PC] + 1 if a[R + row[7]] == 0 else a[PC]
 
 
 @compiled
-def _request(s: State, agent: int, row: I64) -> int:
+def _branch(a: I64, row: I64) -> int:
+    holds = _holds(row[1], _value(a, row[2], row[3]), _value(a, row[4], row[5]))
+    return a[BASE] + row[6] if holds else a[PC] + 1
+
+
+@compiled
+def _request(s: State, agent: int, a: I64, row: I64) -> int:
     if agent != 0 or s.told[POSITION] >= s.requests.shape[0]:
-        return s.agents[agent, BASE] + row[4]
+        return a[BASE] + row[4]
     for column in range(3):
-        s.agents[agent, R + row[1 + column]] = s.requests[s.told[POSITION], column]
+        a[R + row[1 + column]] = s.requests[s.told[POSITION], column]
     _told(s, REQUEST, 0, 0, s.requests[s.told[POSITION], 0], 0)
     s.told[POSITION] += 1
-    return s.agents[agent, PC] + 1
+    return a[PC] + 1
 
 
 @compiled
 def _reset(s: State, id: int) -> None:
     for agent in range(1, s.agents.shape[0]):
-        if s.agents[agent, ID] == id and s.agents[agent, STATUS] == LANDED:
-            if s.agents[agent, RESET_ROW] >= 0:
-                s.agents[agent, STATUS] = RUNNING
-                s.agents[agent, PC] = s.agents[agent, RESET_ROW]
+        a = s.agents[agent]
+        if a[ID] == id and a[STATUS] == LANDED:
+            if a[RESET_ROW] >= 0:
+                a[STATUS] = RUNNING
+                a[PC] = a[RESET_ROW]
                 _told(s, RESET, 0, 0, id, agent)
             return
 
 
 @compiled
-def _compute(s: State, agent: int, row: I64) -> int:
+def _compute(s: State, a: I64, row: I64) -> int:
     # The operations that touch registers and the set of woken APIC IDs only; returns the next row.
-    op, following = row[0], s.agents[agent, PC] + 1
-    if op == _BRANCH:
-        left, right = _value(s, agent, row[2], row[3]), _value(s, agent, row[4], row[5])
-        return s.agents[agent, BASE] + row[6] if _holds(row[1], left, right) else following
+    op, following = row[0], a[PC] + 1
     if op == _SET:
-        s.agents[agent, R + row[1]] = _value(s, agent, row[2], row[3])
+        a[np.uint64(R + row[1])] = _value(a, row[2], row[3])
     elif op == _ADD:
-        total = _sum(s.agents[agent, R + row[1]], _value(s, agent, row[2], row[3]))
-        s.agents[agent, R + row[1]] = _cut(total, row[4])
+        total = add(a[np.uint64(R + row[1])], _value(a, row[2], row[3]))
+        a[np.uint64(R + row[1])] = _cut(total, row[4])
     elif op == _WOKEN_TEST:
-        return s.agents[agent, BASE] + row[3] if is_woken(s, _value(s, agent, row[1], row[2])) else following
+        return a[BASE] + row[3] if is_woken(s, _value(a, row[1], row[2])) else following
     elif op == _WOKEN_ADD:
-        _wake(s, _value(s, agent, row[1], row[2]))
+        _wake(s, _value(a, row[1], row[2]))
     elif op == _WOKEN_REMOVE:
-        _unwake(s, _value(s, agent, row[1], row[2]))
+        _unwake(s, _value(a, row[1], row[2]))
     elif op == _DELAY:
-        s.agents[agent, WAIT] = _value(s, agent, row[1], row[2])
+        a[WAIT] = _value(a, row[1], row[2])
     return following
 
 
 @compiled
-def _speak(s: State, agent: int, row: I64) -> int:
+def _speak(s: State, a: I64, row: I64) -> int:
     # The operations that end a life or tell of something; returns the next row.
-    op, here = row[0], s.agents[agent, PC]
+    op, here = row[0], a[PC]
     if op == _HALT:
-        s.agents[agent, STATUS] = HALTED
+        a[STATUS] = HALTED
         return here
     if op == _DIE:
-        s.agents[agent, STATUS] = DEAD
+        a[STATUS] = DEAD
         return here
     if op in (_JUMP, _ENTER):
-        _told(s, LANDING, 0, 0, _value(s, agent, row[1], row[2]), 0)
+        _told(s, LANDING, 0, 0, _value(a, row[1], row[2]), 0)
         if op == _ENTER:
             return here + 1
-        s.agents[agent, STATUS] = LANDED
+        a[STATUS] = LANDED
         return here
     if op == _RETURN:
-        _told(s, RETURN, 0, 0, _value(s, agent, row[1], row[2]), 0)
+        _told(s, RETURN, 0, 0, _value(a, row[1], row[2]), 0)
     elif op == _EMIT:
-        _told(s, EMIT, 0, 0, _value(s, agent, row[2], row[3]), row[1])
+        _told(s, EMIT, 0, 0, _value(a, row[2], row[3]), row[1])
     elif op == _RESET:
-        _reset(s, _value(s, agent, row[1], row[2]))
+        _reset(s, _value(a, row[1], row[2]))
     return here + 1
 
 
 @compiled
-def _operate(s: State, agent: int, memory: int) -> None:
-    row = s.code[s.agents[agent, PC]]
+def _operate(s: State, agent: int, a: I64, memory: int) -> None:
+    row = s.code[np.uint64(a[PC])]
     op = row[0]
     if op == _LOAD:
-        value = _read(s, agent, row[2], row[3])
-        s.agents[agent, R + row[1]] = value
+        value = _read(s, a, row[2], row[3])
+        a[np.uint64(R + row[1])] = value
         _told(s, LOAD, row[2], row[3], value, 0)
-        s.agents[agent, PC] += 1
+        a[PC] += 1
     elif op == _STORE:
-        if _store(s, agent, row, memory):
-            s.agents[agent, PC] += 1
+        if _store(s, a, row, memory):
+            a[PC] += 1
+    elif op == _BRANCH:
+        a[PC] = _branch(a, row)
     elif op == _POLL:
-        s.agents[agent, PC] = _poll(s, agent, row)
+        a[PC] = _poll(s, a, row)
     elif op == _NEXT:
-        s.agents[agent, PC] = _request(s, agent, row)
+        a[PC] = _request(s, agent, a, row)
     elif op == _FENCE:
-        if s.agents[agent, BUFFERED] == 0:
-            s.agents[agent, PC] += 1
+        if a[BUFFERED] == 0:
+            a[PC] += 1
     elif op in (_HALT, _DIE, _JUMP, _ENTER, _RETURN, _EMIT, _RESET):
-        s.agents[agent, PC] = _speak(s, agent, row)
+        a[PC] = _speak(s, a, row)
     else:
-        s.agents[agent, PC] = _compute(s, agent, row)
+        a[PC] = _compute(s, a, row)
 
 
 @compiled
 def step(s: State, agent: int, action: int, memory: int) -> bool:
     """Take one action of one agent; ``s.told`` tells what it did. Return whether it was possible."""
+    a = s.agents[np.uint64(agent)]
     _told(s, NONE, 0, 0, 0, 0)
     if action != 0:
-        if not drainable(s, agent, action - 1, memory):
+        if not drainable(a, action - 1, memory):
             _told(s, IMPOSSIBLE, 0, 0, 0, 0)
             return False
-        _drain(s, agent, action - 1)
+        _drain(s, a, action - 1)
         return True
-    if s.agents[agent, STATUS] != RUNNING:
+    if a[STATUS] != RUNNING:
         _told(s, IMPOSSIBLE, 0, 0, 0, 0)
         return False
-    if s.agents[agent, WAIT] != 0:
-        s.agents[agent, WAIT] = _sum(s.agents[agent, WAIT], -1)
+    if a[WAIT] != 0:
+        a[WAIT] = add(a[WAIT], -1)
         return True
-    _operate(s, agent, memory)
+    _operate(s, agent, a, memory)
     return True
 
 

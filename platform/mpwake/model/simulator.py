@@ -10,7 +10,7 @@ its own pace, drawn from the seed, and an iteration of a parked AP's loop counts
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import numpy as np
@@ -35,9 +35,11 @@ from mpwake.model.core import (
     WAIT,
     R,
     State,
+    add,
     drainable,
     state_of,
     step,
+    visible,
 )
 from mpwake.model.jit import compiled
 from mpwake.model.program import ALWAYS, REGISTER, REGISTERS, Op, Program, signed
@@ -50,42 +52,59 @@ PERIOD, PHASE, DRAIN = range(3)
 NEXT, DRAIN_AT, PARKED, CLASS, LAST = range(5)
 FINISHED, STUCK, SPENT = range(3)
 QUIET, ACTS, UNKNOWN = range(3)
-PLAIN, SELF, INDEX, UNWRITTEN = range(4)
+PLAIN, SELF, INDEX = range(3)
 _LOAD, _BRANCH, _SET, _ADD, _POLL, _DELAY = 1, 3, 4, 5, 6, 16
 _LONGEST_LOOP = 64
+_QUESTIONS = 4
 _NEVER = 1 << 62
 MEMORY_RELAXED = 2
 
 
+class Agenda(NamedTuple):
+    """What the event-driven engine keeps beside the machine.
+
+    ``schedule`` int64[A, 3] of period, phase and drain delay of each agent; ``clock`` int64[A, 5]; ``classes``
+    int64[C, 2] of the park row and the base of each loop in which APs park; ``ids`` the APs' IDs in ascending order,
+    and ``order`` their numbers in that order; ``active`` int64[A + 1], where the numbers of those stand that may act.
+    The others are room for ``_iteration``: they are made outside, because compiled code makes no arrays.
+    """
+
+    schedule: I64
+    clock: I64
+    classes: I64
+    ids: I64
+    order: I64
+    active: I64
+    regs: I64
+    sort: I64
+    asked: I64
+    unasked: I64
+
+
 @compiled
 def _record(s: State, clock: I64, trace: I64, used: I64, time: int, agent: int) -> bool:
-    # Appends the last effect; a load equal to the agent's last event is counted there. False when there is no room.
+    # Appends the last effect; a load equal to the agent's last event is counted there. False when it took the last row.
     kind = s.told[0]
     if kind in (NONE, STORE):
         return True
-    row = clock[agent, LAST]
-    same = row >= 0 and kind == LOAD and trace[row, KIND_] == LOAD
-    if (
-        same
-        and trace[row, OFFSET_] == s.told[1]
-        and trace[row, WIDTH_] == s.told[2]
-        and trace[row, VALUE_] == s.told[3]
-    ):
-        trace[row, COUNT_] += 1
-        trace[row, UNTIL_] = time
-        return True
-    row = used[0]
-    if row == trace.shape[0]:
-        return False
-    trace[row, TIME] = time
-    trace[row, AGENT_] = agent
+    last = clock[np.uint64(agent), LAST]
+    if last >= 0 and kind == LOAD:
+        row = trace[np.uint64(last)]
+        same = row[KIND_] == LOAD and row[OFFSET_] == s.told[1] and row[WIDTH_] == s.told[2]
+        if same and row[VALUE_] == s.told[3]:
+            row[COUNT_] += 1
+            row[UNTIL_] = time
+            return True
+    row = trace[np.uint64(used[0])]
+    row[TIME] = time
+    row[AGENT_] = agent
     for column in range(5):
-        trace[row, KIND_ + column] = s.told[column]
-    trace[row, COUNT_] = 1
-    trace[row, UNTIL_] = time
-    clock[agent, LAST] = row
+        row[KIND_ + column] = s.told[column]
+    row[COUNT_] = 1
+    row[UNTIL_] = time
+    clock[np.uint64(agent), LAST] = used[0]
     used[0] += 1
-    return True
+    return used[0] < trace.shape[0]
 
 
 @compiled
@@ -97,21 +116,13 @@ def _compare(condition: int, left: int, right: int) -> bool:
 
 
 @compiled
-def _plain(s: State, offset: int, width: int) -> int:
-    value = 0
-    for number in range(width):
-        byte: Any = np.int64(s.page[offset + number])
-        value |= byte << (8 * number)
-    return value
-
-
-@compiled
 def _iteration(s: State, start: int, base: int, regs: I64, sort: I64, asked: I64) -> int:
     """Follow a loop from ``start`` until it comes back, without touching the machine.
 
     Registers stand in ``regs``, and what is known of each in ``sort``: a number (PLAIN), the agent's own APIC ID (SELF)
-    or number (INDEX), or nothing (UNWRITTEN). Where the loop compares SELF or INDEX with a number, the answer
-    "different" is assumed and the number noted in ``asked``: asked[0] of them, pairs of sort and value from asked[1].
+    or number (INDEX). The loop is ``parkable``: it reads no other register that it has not written. Where it compares
+    SELF or INDEX with a number, the answer "different" is assumed and the number noted in ``asked``: asked[0] of them,
+    pairs of sort and value from asked[1].
     Returns QUIET when the loop comes back without an effect, ACTS when it would have one, UNKNOWN when that depends on
     what is not known.
     """
@@ -120,11 +131,11 @@ def _iteration(s: State, start: int, base: int, regs: I64, sort: I64, asked: I64
     for number in range(_LONGEST_LOOP):
         if number > 0 and at == start:
             return QUIET
-        row = s.code[at]
+        row = s.code[np.uint64(at)]
         op = row[0]
         at += 1
         if op == _LOAD:
-            regs[row[1]] = _plain(s, row[2], row[3])
+            regs[row[1]] = visible(s, row[2], row[3])
             sort[row[1]] = PLAIN
         elif op == _SET:
             regs[row[1]] = regs[row[3]] if row[2] == 1 else row[3]
@@ -133,7 +144,7 @@ def _iteration(s: State, start: int, base: int, regs: I64, sort: I64, asked: I64
             if row[7] >= 0 or (row[4] == 1 and sort[row[5]] != PLAIN):
                 return UNKNOWN
             right = regs[row[5]] if row[4] == 1 else row[5]
-            if not _compare(row[3], _plain(s, row[1], row[2]), right):
+            if not _compare(row[3], visible(s, row[1], row[2]), right):
                 return QUIET if at - 1 == start else UNKNOWN
             at = base + row[6]
         elif op == _BRANCH:
@@ -148,7 +159,7 @@ def _iteration(s: State, start: int, base: int, regs: I64, sort: I64, asked: I64
                 taken = _compare(row[1], left, right)
             elif (
                 row[1] < 2
-                and asked[0] < 4
+                and asked[0] < _QUESTIONS
                 and (left_sort == PLAIN or right_sort == PLAIN)
                 and left_sort + right_sort in (SELF, INDEX)
             ):
@@ -166,31 +177,39 @@ def _iteration(s: State, start: int, base: int, regs: I64, sort: I64, asked: I64
 
 
 @compiled
-def _quiet(s: State, agent: int, start: int, regs: I64, sort: I64, asked: I64) -> bool:
+def _quiet(s: State, e: Agenda, agent: int, start: int, asked: I64) -> bool:
     # Whether this very agent would come back to ``start`` without an effect.
-    for number in range(REGISTERS):
-        regs[number] = s.agents[agent, R + number]
-        sort[number] = PLAIN
-    return _iteration(s, start, s.agents[agent, BASE], regs, sort, asked) == QUIET
+    a = s.agents[np.uint64(agent)]
+    e.regs[SELF_REGISTER], e.regs[INDEX_REGISTER] = a[ID], agent
+    e.sort[SELF_REGISTER], e.sort[INDEX_REGISTER] = PLAIN, PLAIN
+    return _iteration(s, start, a[BASE], e.regs, e.sort, asked) == QUIET
 
 
 @compiled
-def _activate(clock: I64, schedule: I64, active: I64, count: int, agent: int, time: int) -> int:
-    if clock[agent, PARKED] == 0:
+def _activate(e: Agenda, count: int, agent: int, time: int) -> int:
+    clock = e.clock[np.uint64(agent)]
+    if clock[PARKED] == 0:
         return count
-    period, phase = schedule[agent, PERIOD], schedule[agent, PHASE]
-    clock[agent, PARKED] = 0
-    clock[agent, NEXT] = phase + max(0, (time - phase) // period + 1) * period
-    active[count] = agent
+    period, phase = e.schedule[np.uint64(agent), PERIOD], e.schedule[np.uint64(agent), PHASE]
+    clock[PARKED] = 0
+    clock[NEXT] = phase + max(0, (time - phase) // period + 1) * period
+    e.active[count] = agent
     return count + 1
 
 
 @compiled
-def _first(ids: I64, order: I64, value: int) -> int:
-    low, high = 0, order.shape[0]
+def _activate_if(s: State, e: Agenda, count: int, agent: int, kind: int, time: int) -> int:
+    if e.clock[agent, CLASS] != kind or e.clock[agent, PARKED] == 0 or s.agents[agent, STATUS] != RUNNING:
+        return count
+    return count if _quiet(s, e, agent, e.classes[kind, 0], e.unasked) else _activate(e, count, agent, time)
+
+
+@compiled
+def _first(ids: I64, value: int) -> int:
+    low, high = 0, ids.shape[0]
     while low < high:
         middle = (low + high) // 2
-        if ids[order[middle]] < value:
+        if ids[middle] < value:
             low = middle + 1
         else:
             high = middle
@@ -198,89 +217,60 @@ def _first(ids: I64, order: I64, value: int) -> int:
 
 
 @compiled
-def _react(
-    s: State,
-    clock: I64,
-    schedule: I64,
-    classes: I64,
-    order: I64,
-    active: I64,
-    count: int,
-    time: int,
-    regs: I64,
-    sort: I64,
-    asked: I64,
-) -> int:
+def _react(s: State, e: Agenda, count: int, time: int) -> int:
     # Memory has changed: wake the parked APs whose next iteration would do something. Returns how many are active.
-    for kind in range(classes.shape[0]):
-        start, base = classes[kind, 0], classes[kind, 1]
-        for number in range(REGISTERS):
-            sort[number] = UNWRITTEN
-        sort[0], sort[1] = SELF, INDEX
-        answer = _iteration(s, start, base, regs, sort, asked)
+    for kind in range(e.classes.shape[0]):
+        e.sort[SELF_REGISTER], e.sort[INDEX_REGISTER] = SELF, INDEX
+        answer = _iteration(s, e.classes[kind, 0], e.classes[kind, 1], e.regs, e.sort, e.asked)
         if answer != QUIET:
             for agent in range(1, s.agents.shape[0]):
-                if clock[agent, CLASS] == kind:
-                    count = _activate_if(s, clock, schedule, active, count, agent, start, time)
+                count = _activate_if(s, e, count, agent, kind, time)
             continue
-        questions = asked[0]
-        for question in range(questions):
-            wanted, value = asked[1 + 2 * question], asked[2 + 2 * question]
+        for question in range(e.asked[0]):
+            wanted, value = e.asked[1 + 2 * question], e.asked[2 + 2 * question]
             if wanted == INDEX:
-                if 0 < value < s.agents.shape[0] and clock[value, CLASS] == kind:
-                    count = _activate_if(s, clock, schedule, active, count, value, start, time)
+                if 0 < value < s.agents.shape[0]:
+                    count = _activate_if(s, e, count, value, kind, time)
                 continue
-            place = _first(s.agents[:, ID], order, value)
-            while place < order.shape[0] and s.agents[order[place], ID] == value:
-                if clock[order[place], CLASS] == kind:
-                    count = _activate_if(s, clock, schedule, active, count, order[place], start, time)
+            place = _first(e.ids, value)
+            while place < e.ids.shape[0] and e.ids[place] == value:
+                count = _activate_if(s, e, count, e.order[place], kind, time)
                 place += 1
     return count
 
 
 @compiled
-def _activate_if(
-    s: State, clock: I64, schedule: I64, active: I64, count: int, agent: int, start: int, time: int
-) -> int:
-    if clock[agent, PARKED] == 0 or s.agents[agent, STATUS] != RUNNING:
-        return count
-    regs, sort, asked = np.zeros(REGISTERS, np.int64), np.zeros(REGISTERS, np.int64), np.zeros(9, np.int64)
-    if _quiet(s, agent, start, regs, sort, asked):
-        return count
-    return _activate(clock, schedule, active, count, agent, time)
-
-
-@compiled
-def _due(s: State, clock: I64, agent: int) -> int:
+def _due(s: State, e: Agenda, agent: int) -> int:
     # When this agent does its next thing: a step, or a buffered store that becomes visible.
-    soon = clock[agent, NEXT] if s.agents[agent, STATUS] == RUNNING else _NEVER
-    if s.agents[agent, BUFFERED] > 0 and clock[agent, DRAIN_AT] <= soon:
-        return clock[agent, DRAIN_AT]
-    return soon
+    a, clock = s.agents[np.uint64(agent)], e.clock[np.uint64(agent)]
+    soon = clock[NEXT] if a[STATUS] == RUNNING else _NEVER
+    return min(soon, clock[DRAIN_AT]) if a[BUFFERED] > 0 else soon
 
 
 @compiled
-def _skip_polls(s: State, clock: I64, schedule: I64, trace: I64, until: int) -> bool:
+def _skip_polls(s: State, e: Agenda, trace: I64, used: I64, until: int) -> bool:
     # The sender's poll has just failed. Count the polls that fail until something else happens; False if it never will.
-    row = s.code[s.agents[0, PC]]
+    sender, clock, period = s.agents[0], e.clock[0], e.schedule[0, PERIOD]
+    row = s.code[sender[PC]]
     if row[0] != _POLL:
         return True
-    right = s.agents[0, R + row[5]] if row[4] == 1 else row[5]
-    if _compare(row[3], s.told[3], right):
+    right = sender[R + row[5]] if row[4] == 1 else row[5]
+    if until <= clock[NEXT] or _compare(row[3], s.told[3], right):
         return True
-    polls = (
-        _NEVER if until == _NEVER else max(0, (until - clock[0, NEXT] + schedule[0, PERIOD] - 1) // schedule[0, PERIOD])
-    )
-    if row[7] >= 0:
-        polls = min(polls, s.agents[0, R + row[7]] - 1)
-        s.agents[0, R + row[7]] -= max(0, polls)
+    polls = (until - clock[NEXT] + period - 1) // period
+    tries = sender[R + row[7]] if row[7] >= 0 else -1  # what is below 0 counts longer than all time lasts
+    left = tries - 1 if tries > 0 else -1
+    if 0 <= left < polls:
+        polls = left
     elif until == _NEVER:
         return False
-    last = clock[0, LAST]
+    if row[7] >= 0:
+        sender[R + row[7]] = add(tries, -polls)
     if polls > 0:
-        clock[0, NEXT] += polls * schedule[0, PERIOD]
-        trace[last, COUNT_] += polls
-        trace[last, UNTIL_] = clock[0, NEXT] - schedule[0, PERIOD]
+        clock[NEXT] += polls * period
+        used[2] = clock[NEXT] - period
+        trace[clock[LAST], COUNT_] += polls
+        trace[clock[LAST], UNTIL_] = used[2]
     return True
 
 
@@ -296,24 +286,24 @@ def _next_random(random: I64) -> int:
 
 
 @compiled
-def _slot(s: State, agent: int, memory: int, random: I64) -> int:
+def _slot(a: I64, memory: int, random: I64) -> int:
     # Which buffered store becomes visible: the first, or in the relaxed model any that may.
     if memory != MEMORY_RELAXED:
         return 0
-    start = _next_random(random) % s.agents[agent, BUFFERED]
-    for number in range(s.agents[agent, BUFFERED]):
-        slot = (start + number) % s.agents[agent, BUFFERED]
-        if drainable(s, agent, slot, memory):
+    start = _next_random(random) % a[BUFFERED]
+    for number in range(a[BUFFERED]):
+        slot = (start + number) % a[BUFFERED]
+        if drainable(a, slot, memory):
             return slot
     return 0
 
 
 @compiled
-def _soonest(s: State, clock: I64, active: I64, count: int) -> tuple[int, int, int]:
+def _soonest(s: State, e: Agenda, count: int) -> tuple[int, int, int]:
     # The place in ``active`` of who is due first, when that is, and when the next one after it is.
     best, soon, second = -1, _NEVER, _NEVER
     for place in range(count):
-        due = _due(s, clock, active[place])
+        due = _due(s, e, e.active[place])
         if due < soon:
             best, soon, second = place, due, soon
         elif due < second:
@@ -322,98 +312,79 @@ def _soonest(s: State, clock: I64, active: I64, count: int) -> tuple[int, int, i
 
 
 @compiled
-def _advance(s: State, memory: int, schedule: I64, clock: I64, random: I64, agent: int, now: int) -> bool:
+def _advance(s: State, memory: int, e: Agenda, random: I64, agent: int, now: int) -> bool:
     # One step of an agent that is due, or one of its stores becomes visible: whether it was the latter.
-    if s.agents[agent, BUFFERED] > 0 and clock[agent, DRAIN_AT] == now:
-        step(s, agent, 1 + _slot(s, agent, memory, random), memory)
-        clock[agent, DRAIN_AT] = now + schedule[agent, DRAIN]
-        return True
-    held = s.agents[agent, BUFFERED]
-    step(s, agent, 0, memory)
-    wait = s.agents[agent, WAIT]
-    s.agents[agent, WAIT] = 0
-    if 0 <= wait < (_NEVER - now) // schedule[agent, PERIOD] - 1:
-        clock[agent, NEXT] = now + (1 + wait) * schedule[agent, PERIOD]
-    else:
-        clock[agent, NEXT] = _NEVER
-    if held == 0 and s.agents[agent, BUFFERED] > 0:
-        clock[agent, DRAIN_AT] = now + schedule[agent, DRAIN]
-    return False
+    a, clock, schedule = s.agents[np.uint64(agent)], e.clock[np.uint64(agent)], e.schedule[np.uint64(agent)]
+    held = a[BUFFERED]
+    drains = held > 0 and clock[DRAIN_AT] == now
+    step(s, agent, 1 + _slot(a, memory, random) if drains else 0, memory)
+    if drains or (held == 0 and a[BUFFERED] > 0):
+        clock[DRAIN_AT] = now + schedule[DRAIN]
+    if not drains:
+        wait = a[WAIT]
+        clock[NEXT] = now + schedule[PERIOD]
+        if wait != 0:
+            a[WAIT] = 0
+            fits = 0 < wait < (_NEVER - now) // schedule[PERIOD] - 1
+            clock[NEXT] = now + (1 + wait) * schedule[PERIOD] if fits else _NEVER
+    return drains
 
 
 @compiled
-def run_events(
-    s: State,
-    memory: int,
-    schedule: I64,
-    clock: I64,
-    classes: I64,
-    order: I64,
-    random: I64,
-    trace: I64,
-    used: I64,
-    budget: int,
-) -> int:
+def run_events(s: State, memory: int, e: Agenda, random: I64, trace: I64, used: I64, budget: int) -> int:
     """Run until the sender has ended and nobody acts, nothing can happen any more (STUCK), or the budget is SPENT.
 
-    ``schedule`` int64[A, 3] of period, phase, drain delay; ``clock`` int64[A, 5]; ``classes`` int64[C, 2] of park row
-    and base; ``order`` the APs' numbers sorted by APIC ID; ``budget`` a number of steps. used[0] counts the rows of
-    ``trace``, used[1] the steps, used[2] is the time at the end.
+    ``budget`` is a number of steps. used[0] counts the rows of ``trace``, used[1] the steps, used[2] is the time at the
+    end. It is SPENT too with the event that takes the last row.
     """
-    regs, sort, asked = np.zeros(REGISTERS, np.int64), np.zeros(REGISTERS, np.int64), np.zeros(9, np.int64)
-    active = np.zeros(s.agents.shape[0] + 1, np.int64)
-    # Typed at once: numba compiles what is called with them once for every type that it tries on the way.
+    # Typed at once: numba compiles what is called with it once for every type that it tries on the way.
     count: Any = np.int64(1)
-    start: Any = np.int64(0)
+    changed = True
     for agent in range(1, s.agents.shape[0]):
-        if clock[agent, PARKED] == 0:
-            active[count] = agent
+        if e.clock[agent, PARKED] == 0:
+            e.active[count] = agent
             count += 1
-    count = _react(s, clock, schedule, classes, order, active, count, start, regs, sort, asked)
     while used[1] < budget:
+        if changed:
+            count = _react(s, e, count, used[2])
         used[1] += 1
-        best, soon, second = _soonest(s, clock, active, count)
-        if best < 0:
+        place, soon, second = _soonest(s, e, count)
+        if place < 0:
             return FINISHED if s.agents[0, STATUS] != RUNNING else STUCK
-        agent = active[best]
+        agent = e.active[place]
         used[2] = soon
         before = s.agents[agent, PC]
-        drains = _advance(s, memory, schedule, clock, random, agent, soon)
-        kind = s.told[0]
-        if not _record(s, clock, trace, used, soon, agent):
+        drains = _advance(s, memory, e, random, agent, soon)
+        changed = s.told[0] == VISIBLE
+        if not _record(s, e.clock, trace, used, soon, agent):
             return SPENT
-        if kind == VISIBLE:
-            count = _react(s, clock, schedule, classes, order, active, count, soon, regs, sort, asked)
-        elif kind == RESET:
+        if s.told[0] == RESET:
             other = s.told[4]
-            if clock[other, PARKED] == 0:
-                clock[other, NEXT] = soon + schedule[other, PERIOD]
-            count = _activate(clock, schedule, active, count, other, soon)
+            if e.clock[other, PARKED] == 0:
+                e.clock[other, NEXT] = soon + e.schedule[other, PERIOD]
+            count = _activate(e, count, other, soon)
         elif agent == 0 and not drains and s.agents[0, PC] == before and s.agents[0, STATUS] == RUNNING:
             if s.agents[0, BUFFERED] > 0:
-                second = min(second, clock[0, DRAIN_AT])
-            if not _skip_polls(s, clock, schedule, trace, second):
+                second = min(second, e.clock[0, DRAIN_AT])
+            if not _skip_polls(s, e, trace, used, second):
                 return STUCK
-        count = _settle(s, clock, classes, active, count, best, regs, sort, asked)
+        count = _settle(s, e, count, place)
     return SPENT
 
 
 @compiled
-def _settle(
-    s: State, clock: I64, classes: I64, active: I64, count: int, place: int, regs: I64, sort: I64, asked: I64
-) -> int:
+def _settle(s: State, e: Agenda, count: int, place: int) -> int:
     # Takes an AP off the list of active ones when it is parked and quiet, or gone and its stores are visible.
-    agent = active[place]
-    if agent == 0 or s.agents[agent, BUFFERED] > 0:
+    agent = e.active[place]
+    a, clock = s.agents[np.uint64(agent)], e.clock[np.uint64(agent)]
+    if agent == 0 or a[BUFFERED] > 0:
         return count
-    if s.agents[agent, STATUS] == RUNNING:
-        kind = clock[agent, CLASS]
-        if kind < 0 or s.agents[agent, PC] != classes[kind, 0] or s.agents[agent, WAIT] > 0:
+    if a[STATUS] == RUNNING:
+        kind = clock[CLASS]
+        if kind < 0 or a[PC] != e.classes[kind, 0] or not _quiet(s, e, agent, a[PC], e.unasked):
             return count
-        if not _quiet(s, agent, classes[kind, 0], regs, sort, asked):
-            return count
-    clock[agent, PARKED] = 1
-    active[place] = active[count - 1]
+    clock[PARKED] = 1
+    e.active[place] = e.active[count - 1]
     return count - 1
 
 
@@ -421,24 +392,27 @@ def _settle(
 def run_ticks(s: State, memory: int, random: I64, clock: I64, trace: I64, used: I64, ticks: int) -> int:
     """Run tick by tick, an agent at random in each, until the sender has ended, or the ticks are SPENT.
 
-    ``trace`` may have no rows: then nothing is recorded. The counts in ``used`` are those of ``run_events``.
+    ``trace`` may have no rows: then nothing is recorded. The counts in ``used`` are those of ``run_events``, and so is
+    the end by the last row.
     """
     agents = s.agents.shape[0]
     recording = trace.shape[0] > 0
+    end, tick = SPENT, -1
     for tick in range(ticks):
         word = _next_random(random)
-        agent = word % agents
+        agent: Any = np.int64(np.uint32(word & 0xFFFFFFFF) % np.uint32(agents))
         action = 0
-        if s.agents[agent, BUFFERED] > 0 and word & 0x100000000:
-            action = 1 + (word >> 33) % s.agents[agent, BUFFERED]
+        buffered = s.agents[np.uint64(agent), BUFFERED]
+        if buffered > 0 and word & 0x100000000:
+            action = 1 + (word >> 33) % buffered
         done = step(s, agent, action, memory)
-        used[1] += 1
-        used[2] = tick
         if recording and done and not _record(s, clock, trace, used, tick, agent):
-            return SPENT
+            break
         if agent == 0 and s.agents[0, STATUS] != RUNNING and s.agents[0, BUFFERED] == 0:
-            return FINISHED
-    return SPENT
+            end = FINISHED
+            break
+    used[1], used[2] = tick + 1, max(tick, 0)
+    return end
 
 
 _KINDS = {
@@ -457,7 +431,8 @@ class Simulation:
     """A platform to be simulated: the sender and its requests, the APs, the memory model, and the seed.
 
     ``programs`` and ``ids`` go by agent number, the sender's first; ``requests`` are (op, APIC ID, vector); ``page`` is
-    the mailbox at hand-off. ``pace`` is the longest period of an agent's steps, in time units.
+    the mailbox at hand-off. ``pace`` is the longest period of an agent's steps, in time units. ``budget`` bounds the
+    steps. When there are more events than ``rows``, the first one more is the last.
     """
 
     programs: tuple[Program, ...]
@@ -542,30 +517,47 @@ def _classes(one: Simulation, state: State) -> tuple[I64, I64]:
     return np.array(list(rows) or np.zeros((0, 2)), np.int64).reshape(-1, 2), kinds
 
 
-def simulate(one: Simulation) -> Trace:
-    """Run the event-driven simulator and return what was seen."""
-    state = state_of(one.programs, one.ids, one.requests, one.page)
+def _agenda(one: Simulation, state: State) -> Agenda:
+    # Every AP whose program begins where it parks is parked; everybody else is due at the phase that the seed gave it.
     classes, kinds = _classes(one, state)
     schedule = schedule_of(one)
     clock = np.zeros((len(one.programs), 5), np.int64)
     clock[:, CLASS], clock[:, LAST], clock[:, NEXT] = kinds, -1, schedule[:, PHASE]
-    parked = (kinds >= 0) & (state.agents[:, PC] == classes[kinds, 0] if len(classes) else False)
-    clock[:, PARKED] = parked
+    clock[:, PARKED] = (kinds >= 0) & (state.agents[:, PC] == classes[kinds, 0] if len(classes) else False)
     order = 1 + np.argsort(state.agents[1:, ID], kind="stable")
-    trace, used = np.zeros((one.rows, 9), np.int64), np.zeros(3, np.int64)
-    random = np.array([signed(one.seed * 2 + 0x9E3779B97F4A7C15)], np.int64)
+    return Agenda(
+        schedule=schedule,
+        clock=clock,
+        classes=classes,
+        ids=state.agents[order, ID],
+        order=order,
+        active=np.zeros(len(one.programs) + 1, np.int64),
+        regs=np.zeros(REGISTERS, np.int64),
+        sort=np.zeros(REGISTERS, np.int64),
+        asked=np.zeros(1 + 2 * _QUESTIONS, np.int64),
+        unasked=np.zeros(1 + 2 * _QUESTIONS, np.int64),
+    )
+
+
+def _random(one: Simulation) -> I64:
+    return np.array([signed(one.seed * 2 + 0x9E3779B97F4A7C15)], np.int64)
+
+
+def simulate(one: Simulation) -> Trace:
+    """Run the event-driven simulator and return what was seen."""
+    state = state_of(one.programs, one.ids, one.requests, one.page)
+    trace, used = np.zeros((one.rows + 1, 9), np.int64), np.zeros(3, np.int64)
     memory = MEMORY.index(one.memory)
-    end = run_events(state, memory, schedule, clock, classes, order, random, trace, used, one.budget)
+    end = run_events(state, memory, _agenda(one, state), _random(one), trace, used, one.budget)
     return _trace(one, state, trace[: used[0]], int(used[2]), int(end))
 
 
 def simulate_ticks(one: Simulation) -> Trace:
-    """Run the tick-by-tick simulator, ``budget`` ticks at most, and return what was seen."""
+    """Run the tick-by-tick simulator, ``budget`` ticks at most, and return what was seen: nothing without ``rows``."""
     state = state_of(one.programs, one.ids, one.requests, one.page)
     clock = np.full((len(one.programs), 5), -1, np.int64)
-    trace, used = np.zeros((one.rows, 9), np.int64), np.zeros(3, np.int64)
-    random = np.array([signed(one.seed * 2 + 0x9E3779B97F4A7C15)], np.int64)
-    end = run_ticks(state, MEMORY.index(one.memory), random, clock, trace, used, one.budget)
+    trace, used = np.zeros((one.rows + 1 if one.rows else 0, 9), np.int64), np.zeros(3, np.int64)
+    end = run_ticks(state, MEMORY.index(one.memory), _random(one), clock, trace, used, one.budget)
     return _trace(one, state, trace[: used[0]], int(used[2]), int(end))
 
 
