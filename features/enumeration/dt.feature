@@ -115,3 +115,17 @@ Feature: Enumeration of the mailbox in a DeviceTree
     Given a mailbox node in the DeviceTree
     When the mailbox page is read as firmware left it
     Then Command holds a value that ACPI defines
+
+  @DT-21 @receiver
+  Scenario: E820 also keeps the DeviceTree mailbox out of usable RAM
+    Given an AP loop that polls the mailbox
+    And a mailbox that a DeviceTree announces
+    When the operating system wakes one processor after the other
+    Then the memory map keeps the page out of usable memory too
+
+  @DT-24 @receiver
+  Scenario: The mailbox behind the node works as ACPI 6.6 describes
+    Given an AP loop that polls the mailbox
+    And a mailbox that a DeviceTree announces
+    When the operating system wakes one processor after the other
+    Then the loop keeps to every rule of ACPI for receivers

@@ -117,3 +117,37 @@ Feature: Enumeration of the mailbox in the MADT
     Given a wakeup structure in the MADT
     When the APIC ID of the boot processor is known
     Then the first processor entry is that of the boot processor
+
+  @MADT-30 @receiver
+  Scenario: A host-supplied wakeup entry does not win over the firmware's own
+    Given an AP loop that polls the mailbox
+    And a confidential guest
+    When the host hands over a MADT with a wakeup entry of its own
+    Then the first wakeup entry in it is the firmware's
+
+  @MADT-17 @sender
+  Scenario: The processors come from the table and not from counting
+    Given an operating system that boots
+    When an operating system boots with sparse APIC IDs
+    Then exactly the enabled processors of the table are woken, except its own
+
+  @MADT-21 @sender
+  Scenario: A wakeup entry that is too short is refused
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    When an operating system boots with a wakeup entry of 12 bytes at the end of the MADT
+    Then no mailbox is adopted from an entry that is too short
+
+  @MADT-23 @sender
+  Scenario: A version 0 entry is accepted
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    When an operating system boots with a wakeup entry of version 0
+    Then the mailbox of a version 0 entry is used
+
+  @MADT-26 @sender
+  Scenario: MailBoxAddress 0 is no mailbox
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    When an operating system boots with MailBoxAddress 0
+    Then each start is refused as not supported, and physical page 0 is not touched

@@ -54,3 +54,45 @@ Feature: The mailbox page as firmware hands it over
     Given a bring-up through the mailbox
     When three processors are woken one after the other
     Then Reserved is 0 whenever a command is visible
+
+  @MEM-03 @receiver
+  Scenario: The mailbox does not move once control is with the OS loader
+    Given an AP loop that polls the mailbox
+    When the operating system wakes one processor after the other
+    Then every processor polls the page that was published
+
+  @MEM-04 @receiver
+  Scenario: Bytes 0 to 2047 are the OS section and bytes 2048 to 4095 the firmware section
+    Given an AP loop that polls the mailbox
+    When the operating system wakes a processor in a poisoned page
+    Then the loop uses no byte of the OS section beyond the fields
+
+  @MEM-08 @receiver
+  Scenario: Command is 16 bits wide at offset 0
+    Given an AP loop that polls the mailbox
+    When the operating system sends the reserved commands 0x100 and 0x101
+    Then neither is taken for the command 1
+
+  @MEM-10 @receiver
+  Scenario: ApicId is 32 bits wide at offset 4
+    Given an AP loop that polls the mailbox
+    When the operating system wakes processors whose APIC IDs have their low bytes in common
+    Then each takes the command that carries all 32 bits of its APIC ID
+
+  @MEM-11 @receiver
+  Scenario: WakeupVector is 64 bits wide at offset 8
+    Given an AP loop that polls the mailbox
+    When the operating system wakes a processor with a vector above 4 GiB
+    Then all eight bytes of WakeupVector are read, and decide
+
+  @MEM-14 @receiver
+  Scenario: All values in the mailbox are little-endian
+    Given an AP loop that polls the mailbox
+    When the operating system wakes processors whose APIC IDs are each other's bytes in reverse
+    Then each takes the command whose bytes are its own in little-endian order
+
+  @MEM-19 @receiver
+  Scenario: The AP loop can read and write the mailbox through its own page tables
+    Given an AP loop that polls the mailbox
+    When the operating system wakes one processor after the other
+    Then its page tables let it read and write the mailbox

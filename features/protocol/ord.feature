@@ -31,3 +31,15 @@ Feature: The order of accesses
     Given a bring-up through the mailbox
     When three processors are woken one after the other
     Then nothing of the next command is stored before Command was seen to be 0
+
+  @ORD-04 @receiver
+  Scenario: The AP decides with values that belong to the same command
+    Given an AP loop that polls the mailbox
+    When the operating system fills the fields for one processor and wakes another, over and over
+    Then no processor joins the ApicId of one command with the Command of another
+
+  @ORD-07 @receiver
+  Scenario: Mailbox fields are accessed with naturally aligned, undivided accesses
+    Given an AP loop that polls the mailbox
+    When the operating system wakes a processor in a poisoned page
+    Then each access is that of one whole field

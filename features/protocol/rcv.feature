@@ -80,3 +80,64 @@ Feature: The AP loop
     And an edition that defines Test
     When the operating system tests one processor and wakes the next, over and over
     Then no processor takes a command with the ApicId of another
+
+  @RCV-11 @receiver
+  Scenario: At the vector interrupts are disabled
+    Given an AP loop that polls the mailbox
+    When the operating system wakes one processor after the other
+    Then interrupts are disabled at the vector
+
+  @RCV-12 @receiver
+  Scenario: At the vector the AP is in long mode and runs 64-bit code
+    Given an AP loop that polls the mailbox
+    When the operating system wakes one processor after the other
+    Then the processor runs 64-bit code in long mode at the vector
+
+  @RCV-13 @receiver
+  Scenario: At the vector paging is on and the page of the vector is identity-mapped
+    Given an AP loop that polls the mailbox
+    When the operating system wakes processors in the mailbox page, below 1 MiB and above 4 GiB
+    Then paging is on, and the vector's page is mapped to itself and executable
+
+  @RCV-14 @receiver
+  Scenario: At the vector the selectors are flat
+    Given an AP loop that polls the mailbox
+    When the operating system wakes one processor after the other
+    Then the selectors are flat at the vector
+
+  @RCV-15 @receiver
+  Scenario: The identity map covers the mailbox page and reported memory below 1 MB
+    Given an AP loop that polls the mailbox
+    When the operating system wakes processors at the ends of the mailbox's OS section and of the memory below 1 MiB
+    Then each vector's page is mapped
+
+  @RCV-19 @receiver
+  Scenario: The effect of a Reserved value other than 0 on the AP is known
+    Given an AP loop that polls the mailbox
+    When the operating system sends Wakeup with 1 in Reserved
+    Then it takes the command as it is, or leaves it as it is
+
+  @RCV-20 @receiver
+  Scenario: ID 0xFFFFFFFE wakes all APs only as a private extension
+    Given an AP loop that polls the mailbox
+    When the operating system sends Wakeup to the APIC ID 0xFFFFFFFE
+    Then whoever takes it lands at its vector, and no processor is lost by it
+
+  @RCV-21 @receiver
+  Scenario: The AP loop is self-contained in reserved or NVS memory
+    Given an AP loop that polls the mailbox
+    When the operating system wakes one processor after the other
+    Then all that the loop uses is in reserved or ACPI NVS memory
+
+  @RCV-22 @receiver
+  Scenario: Polling needs no cooperation of the VMM after entry
+    Given an AP loop that polls the mailbox
+    When the host delivers no events while the operating system wakes processors
+    Then they land all the same
+
+  @RCV-23 @receiver
+  Scenario: No secret or pointer leaks to the VMM when the AP fetches its ID by TDVMCALL
+    Given an AP loop that polls the mailbox
+    And a confidential guest
+    When the operating system wakes one processor after the other
+    Then no register that the host may read holds a pointer

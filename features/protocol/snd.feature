@@ -55,3 +55,9 @@ Feature: The operating system sends commands
     Given a bring-up through the mailbox
     When a processor acknowledges late
     Then success is returned after Command has become 0
+
+  @SND-20 @receiver
+  Scenario: The order in which APs are woken is free
+    Given an AP loop that polls the mailbox
+    When the operating system wakes the processors from the last to the first
+    Then each lands, whatever the order

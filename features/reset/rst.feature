@@ -36,3 +36,33 @@ Feature: Test and the reset vector
     And an edition whose mailbox has version 0
     When three processors are woken one after the other
     Then Test is never sent
+
+  @RST-08 @receiver
+  Scenario: The reset of one AP does not disturb the others
+    Given an AP loop that polls the mailbox
+    And an edition that defines Test
+    And a reset vector
+    When the operating system resets one processor while another runs and a third is parked
+    Then the others go on as if nothing had happened
+
+  @RST-17 @receiver
+  Scenario: Reset code needs no more than its one identity-mapped page at first
+    Given an AP loop that polls the mailbox
+    And a reset vector
+    When the operating system wakes one processor after the other
+    Then the code at the reset vector first needs no memory but the vector's own page
+
+  @RST-18 @receiver
+  Scenario: Stack, GDT and page tables of the reset code lie in NVS or reserved memory
+    Given an AP loop that polls the mailbox
+    And a reset vector
+    When the operating system wakes one processor after the other
+    Then nothing that the reset code uses is in memory that the operating system gets
+
+  @RST-19 @receiver
+  Scenario: Reset code copes with the CR0, CR4 and EFER values that the OS has chosen
+    Given an AP loop that polls the mailbox
+    And an edition that defines Test
+    And a reset vector
+    When the operating system sets bits of CR4 before it resets a processor
+    Then it answers Test whatever was set

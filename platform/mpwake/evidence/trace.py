@@ -25,7 +25,11 @@ OPS = {
     "overwrite": 7,
     "reserved": 8,
     "send": 9,
+    "clear": 10,
 }
+
+# What an operating system is asked to do, once it has booted.
+ACTIONS = {"online": 1, "offline": 20, "park": 21, "kexec": 22, "crash": 23}
 
 
 class Kind(enum.Enum):
@@ -39,15 +43,20 @@ class Kind(enum.Enum):
     RESET = "reset"
     EMIT = "emit"
     CONSOLE = "console"
+    KERNEL = "kernel"
     CPU = "cpu"
     METHOD = "method"
     MAP = "map"
     ALLOC = "alloc"
-    IPI = "ipi"
-    MSR = "msr"
-    TDCALL = "tdcall"
+    FREE = "free"
     TABLE = "table"
-    KERNEL = "kernel"
+    ROUTINE = "routine"
+    ALIVE = "alive"
+    IPI = "ipi"
+    APIC = "apic"
+    HYPERCALL = "hypercall"
+    PRIVATE = "private"
+    TDCALL = "tdcall"
 
 
 Fact = int | str | bool
@@ -84,12 +93,35 @@ class Event:
 
 
 @attrs.frozen
+class Region:
+    """Memory that the waiting processors need; ``end`` is the byte after the last.
+
+    ``memory`` is its type in the memory map that the operating system gets, ``access`` what the processors may do there
+    (of "rwx"; with CR0.WP 0 they may write wherever they may read), ``used`` when they need it: ``wait`` while they
+    poll, ``entry`` in the code at ResetVector before that has loaded its own page tables, ``reset`` in that code at all.
+    ``private``, ``accepted`` and ``measured`` tell of a page of a confidential guest at hand-off. None and "" are what
+    the target does not tell.
+    """
+
+    name: str
+    start: int
+    end: int
+    memory: str = ""
+    access: str | None = None
+    used: tuple[str, ...] = ("wait",)
+    private: bool | None = None
+    accepted: bool | None = None
+    measured: bool | None = None
+
+
+@attrs.frozen
 class Trace:
     """Everything that was seen of one run, under one memory model.
 
     ``ids`` are the APIC IDs of the agents by number (that of the operating system's own processor first); ``before``
     and ``after`` are the page at its ends; ``stuck`` tells that nothing could happen any more while a request was
-    pending, ``spent`` that the budget ended first. ``end`` is the time at which observation ended.
+    pending, ``spent`` that the budget ended first. ``end`` is the time at which observation ended. ``regions`` is the
+    memory that an AP loop needs, and ``facts`` what else is known of its platform (``docs/evidence.md``).
     """
 
     ids: tuple[int, ...]
@@ -100,6 +132,8 @@ class Trace:
     memory: str = "tso"
     stuck: bool = False
     spent: bool = False
+    regions: tuple[Region, ...] = ()
+    facts: Mapping[str, Fact] = attrs.field(factory=dict, hash=False)
 
     def stores(self, agent: int | None = None) -> tuple[Event, ...]:
         """Return the stores, of one agent or of all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from mpwake.model.environment import Environment
 from mpwake.spec import document
 from mpwake.spec.document import Node, described
 from mpwake.spec.errors import InputError, did_you_mean
@@ -169,6 +170,7 @@ class Agent:
     park: str | None = described("Label of the loop in which it waits for a command", None)
     reset: str | None = described("Label that ResetVector stands for", None)
     description: str = described("What it stands for", "")
+    environment: Environment = described("For a receiver: what is around its loop", Environment())
 
     @property
     def operations(self) -> tuple[Operation, ...]:

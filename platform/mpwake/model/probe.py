@@ -6,12 +6,15 @@ An AP loop gets a tester as its operating system; a bring-up gets processors tha
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 import attrs
 
-from mpwake.evidence.trace import OPS, Trace
+from mpwake.evidence.trace import OPS, SENDER, Event, Kind, Trace
+from mpwake.model import environment
 from mpwake.model.agent import PAGE, load_agent
+from mpwake.model.environment import Environment, Host
 from mpwake.model.program import Program, compile_node
 from mpwake.model.simulator import Simulation, simulate, simulate_ticks
 from mpwake.spec import document
@@ -21,15 +24,19 @@ from mpwake.spec.requirements import Role
 from mpwake.spec.resources import relative, scenarios
 
 BOOT_ID = 0
+NOBODY = 1 << 40
 
 
 @attrs.frozen
 class Request:
     """One thing that the tester does; ``scenarios/agents/tester.yaml`` says what each op means."""
 
-    op: str = described("wake, test, fields, command, reset, settle, overwrite, reserved or send")
+    op: str = described("wake, test, fields, command, reset, settle, overwrite, reserved, send or clear")
     id: int = described("APIC ID", 0)
-    value: int = described("The wakeup vector, the command, the steps to settle, or the Reserved word", 0)
+    value: int = described(
+        "The wakeup vector, the command, the steps to settle, the Reserved word, or CR4 at a reset", 0
+    )
+    base: Literal["mailbox"] | None = described("What the value counts from: 0, or the mailbox's address", None)
 
     def __attrs_post_init__(self) -> None:
         if self.op not in OPS:
@@ -61,10 +68,13 @@ class Probe:
     poison: tuple[Poison, ...] = described("Bytes of the page before that; the rest is as firmware hands it over", ())
     loops: tuple[str, ...] = described("For a bring-up: the agent of each processor, all acpi-6.6 unless given", ())
     ticks: bool = described("Whether to run it tick by tick too, which cannot tell that nothing happens any more", True)
+    host: Host = described("For an AP loop: what the host does", Host())
 
     def __attrs_post_init__(self) -> None:
         if self.loops and len(self.loops) != len(self.ids):
             raise ValueError(f"{len(self.loops)} loops for {len(self.ids)} processors")
+        if self.host.ids and len(self.host.ids) != len(self.ids):
+            raise ValueError(f"the host tells {len(self.host.ids)} APIC IDs to {len(self.ids)} processors")
 
 
 @attrs.frozen
@@ -78,8 +88,13 @@ class ProbeFile:
 def probes(role: Role) -> dict[str, Probe]:
     """Return the probes of a role by their sentences."""
     path = scenarios("probes") / f"{role.value}.yaml"
-    found = document.decode(document.load(path, relative(path)), ProbeFile).probes
-    return {one.says: one for one in found}
+    node = document.load(path, relative(path))
+    found: dict[str, Probe] = {}
+    for one, at in zip(document.decode(node, ProbeFile).probes, node.value["probes"].value, strict=True):
+        if one.says in found:
+            raise at.value["says"].error(f"another probe says {one.says!r} too", "a sentence names one probe")
+        found[one.says] = one
+    return found
 
 
 def probe(sentence: str, role: Role) -> Probe:
@@ -109,22 +124,71 @@ SCHEDULES = tuple((memory, seed) for memory in ("sc", "tso", "relaxed") for seed
 TICKS = 40_000
 
 
-def trials(tested: Program, one: Probe, seed: int = 0) -> Iterator[Trace]:
-    """Run a probe on an agent: under every memory model, several schedules of each engine."""
+Engine = Callable[[Simulation], Trace]
+
+
+def trials(tested: Program, one: Probe, seed: int = 0, announced: str = "") -> Iterator[Trace]:
+    """Run a probe on an agent: under every memory model, several schedules of each engine.
+
+    ``announced`` tells where the platform announces the mailbox, when it does.
+    """
+    receiver = tested.agent.role is Role.RECEIVER
+    for memory, number in SCHEDULES:
+        simulation = _simulation(tested, one, memory, seed * len(SCHEDULES) + number)
+        engines: list[Engine] = [simulate, _ticks] if one.ticks else [simulate]
+        for engine in engines:
+            yield _observed(tested, one, engine, simulation, announced) if receiver else engine(simulation)
+
+
+def _ticks(simulation: Simulation) -> Trace:
+    return simulate_ticks(attrs.evolve(simulation, budget=TICKS * len(simulation.ids)))
+
+
+def _simulation(tested: Program, one: Probe, memory: str, seed: int) -> Simulation:
+    requests = tuple((OPS[request.op], request.id, request.value) for request in one.requests)
+    page, ids = page_of(one), one.ids
     if tested.agent.role is Role.RECEIVER:
-        programs = (agent("tester"), *[tested] * len(one.ids))
+        around = tested.agent.environment
+        living = (tested if environment.lives(around, one.host, apic) else agent("ap-dead") for apic in one.ids)
+        programs = (agent("tester"), *living)
+        requests = _sent(around, one)
+        ids = one.host.ids if one.host.ids and around.id_from == "host" else one.ids
+        page = page if environment.poisoned(around, one.host) else page_of(attrs.evolve(one, poison=()))
     else:
         programs = (tested, *map(agent, one.loops or ["acpi-6.6"] * len(one.ids)))
-    requests = tuple((OPS[request.op], request.id, request.value) for request in one.requests)
-    for memory, number in SCHEDULES:
-        simulation = Simulation(
-            programs=programs,
-            ids=(BOOT_ID, *one.ids),
-            requests=requests,
-            memory=memory,
-            seed=seed * len(SCHEDULES) + number,
-            page=page_of(one),
-        )
-        yield simulate(simulation)
-        if one.ticks:
-            yield simulate_ticks(attrs.evolve(simulation, budget=TICKS * len(simulation.ids)))
+    return Simulation(programs, (BOOT_ID, *ids), requests, memory, seed, page)
+
+
+def _asked(around: Environment, one: Probe) -> tuple[tuple[int, int, int], ...]:
+    base = {None: 0, "mailbox": around.mailbox or 0}
+    return tuple((OPS[request.op], request.id, base[request.base] + request.value) for request in one.requests)
+
+
+def _sent(around: Environment, one: Probe) -> tuple[tuple[int, int, int], ...]:
+    # A processor that the reset code loses never gets there: the request goes to an APIC ID that no processor has.
+    lost = around.lost_cr4 or 0
+    return tuple(
+        (op, NOBODY if op == OPS["reset"] and value & lost else apic, value) for op, apic, value in _asked(around, one)
+    )
+
+
+def _observed(tested: Program, one: Probe, engine: Engine, simulation: Simulation, announced: str) -> Trace:
+    around = tested.agent.environment
+    trace = engine(simulation) if around.polls is None else _moved(engine, simulation, around.polls)
+    asked = iter(_asked(around, one))
+    events = tuple(_restored(event, asked) for event in trace.events)
+    trace = attrs.evolve(trace, ids=(BOOT_ID, *one.ids), events=events)
+    return environment.observed(around, one.host, trace, tested.reset >= 0, announced)
+
+
+def _restored(event: Event, asked: Iterator[tuple[int, int, int]]) -> Event:
+    return attrs.evolve(event, target=next(asked)[1]) if event.kind is Kind.REQUEST else event
+
+
+def _moved(engine: Engine, simulation: Simulation, address: int) -> Trace:
+    """Run with two pages: the published one, which nobody polls, and the one that the processors poll."""
+    sender, *loops = simulation.programs
+    deserted = engine(attrs.evolve(simulation, programs=(sender, *[agent("ap-dead")] * len(loops))))
+    polled = engine(attrs.evolve(simulation, requests=()))
+    elsewhere = [attrs.evolve(one, facts={"page": address}) for one in polled.events if one.agent != SENDER]
+    return attrs.evolve(deserted, events=tuple(sorted([*deserted.events, *elsewhere], key=lambda one: one.time)))

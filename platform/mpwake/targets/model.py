@@ -13,6 +13,8 @@ from mpwake.evidence.memory_map import encode_e820
 from mpwake.evidence.tables import Tables
 from mpwake.evidence.trace import Trace
 from mpwake.model.agent import load_agent
+from mpwake.model.situation import situation, situations
+from mpwake.model.system import System, load_system
 from mpwake.spec import document
 from mpwake.spec.document import Node, described
 from mpwake.spec.editions import Edition
@@ -35,6 +37,7 @@ class Platform:
     tables: TablesDocument | None = described("What its firmware publishes", None)
     receiver: Node | None = described("Its AP loop: the name of an agent, or a whole agent", None)
     sender: Node | None = described("Its operating system's bring-up: the name of an agent, or a whole agent", None)
+    system: Node | None = described("The operating system around it: the name of a system, or a whole system", None)
 
 
 def platform_names() -> list[str]:
@@ -60,6 +63,9 @@ def load_platform(name: str) -> Node:
         agent = node.value.get(side.value)
         if agent is not None and isinstance(agent.value, str):
             node.value[side.value] = load_agent(agent.value)
+    system = node.value.get("system") if isinstance(node.value, dict) else None
+    if system is not None and isinstance(system.value, str):
+        node.value["system"] = load_system(system.value)
     return node
 
 
@@ -80,19 +86,33 @@ def agent_of(platform: Platform, role: Role) -> Node | None:
     return platform.receiver if role is Role.RECEIVER else platform.sender
 
 
+def announcement(tables: TablesDocument | None) -> str:
+    """Return where what firmware publishes announces a mailbox: ``madt``, ``devicetree``, or nothing of it."""
+    if tables is None or not (tables.madt or tables.fdt):
+        return ""
+    return "madt" if tables.madt else "devicetree"
+
+
 def behaviour_of(platform: Platform, role: Role) -> Behaviour | None:
     """Return a platform's agent in a role, ready to be probed; numba is imported when the first probe is run."""
     agent = agent_of(platform, role)
     if agent is None:
         return None
+    announced = announcement(platform.tables)
+
+    system = document.decode(platform.system, System) if platform.system and role is Role.SENDER else None
 
     def drive(sentence: str, seed: int) -> tuple[Trace, ...]:
+        from mpwake.model.boot import boots
         from mpwake.model.probe import probe, trials
         from mpwake.model.program import compile_node
 
-        return tuple(trials(compile_node(agent), probe(sentence, role), seed))
+        if system and sentence in situations():
+            return tuple(boots(compile_node(agent), system, situation(sentence), seed))
+        return tuple(trials(compile_node(agent), probe(sentence, role), seed, announced))
 
-    return Behaviour(drive, Edition(platform.edition))
+    follows = frozenset(system.follows) if system else frozenset()
+    return Behaviour(drive, Edition(platform.edition), follows=follows, boots=role is Role.SENDER and system is not None)
 
 
 def sources_of(tables: Tables) -> tuple[Source, ...]:
@@ -118,6 +138,8 @@ def open_model(name: str) -> Target:
         agent = agent_of(platform, role)
         if agent is not None and agent.file != relative(path):
             read[suite_root() / agent.file] = "agent"
+    if platform.system is not None and platform.system.file != relative(path):
+        read[suite_root() / platform.system.file] = "system"
     return Target(
         kind="model",
         name=f"model:{name}",
