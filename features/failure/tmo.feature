@@ -2,6 +2,14 @@ Feature: When no answer comes
   ACPI gives no time in which a processor must answer and no way to take a command back. What an operating system does then is
   its own choice, and some choices let a late processor run into memory that is in use again.
 
+  @TMO-01 @receiver @sender
+  Scenario: A slow acknowledgement alone is held against nobody
+    When no implementation is driven
+
+  @TMO-02 @receiver @sender
+  Scenario: A command that was sent cannot be cancelled
+    When no implementation is driven
+
   @TMO-03 @sender
   Scenario: Linux waits without limit for the acknowledgement of a Wakeup
     Given a bring-up through the mailbox

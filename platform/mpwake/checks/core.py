@@ -124,6 +124,12 @@ def probe(sentence: str) -> Condition:
     return CONDITIONS.get(sentence) or when(sentence)(lambda _behaviour: None)
 
 
+@when("no implementation is driven")
+def nothing_driven(_evidence: Evidence) -> None:
+    """The one way of looking at a requirement that the registry calls unobservable; its reason is the verdict's."""
+    raise not_testable("no target can observe it")
+
+
 def check(
     id: str, *, given: tuple[Condition, ...], when: Condition, then: str, role: Role = Role.TABLES
 ) -> Callable[[Judge], Judge]:

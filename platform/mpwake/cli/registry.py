@@ -119,6 +119,7 @@ def explanation(one: Requirement) -> Row:
         "rationale": one.rationale,
         "observed": one.observed,
         "mistakes": one.mistakes,
+        "unobservable": one.unobservable,
         "sources": list(one.sources),
         "checks": [f"{own.judge.__module__}.{own.judge.__name__}" for own in CHECKS.values() if own.id == one.id],
         "scenarios": [f"{found.place} {found.name}" for found in catalogue.of_requirement(one.id)],
@@ -155,6 +156,7 @@ def render(facts: Row) -> str:
             _paragraph("Why", facts["rationale"]),
             _paragraph("How it is observed", facts["observed"]),
             _paragraph("What typically goes wrong", facts["mistakes"]),
+            *([_paragraph("Why no target can observe it", facts["unobservable"])] if facts["unobservable"] else []),
             _items("Scenarios", facts["scenarios"], "none yet"),
             _items("Checks", facts["checks"], "none yet"),
             _items("Mutants", facts["mutants"], "none yet").rstrip("\n"),
@@ -179,10 +181,11 @@ def coverage_rows() -> list[Row]:
     checked = {one for one, _ in CHECKS}
     mutated = {one.breaks for one, _ in mutants()}
     told = {one for scenario in catalogue.scenarios() for one in scenario.ids}
+    beyond = {one.id for one in registry().requirements.values() if one.unobservable}
     rows = []
     for area in registry().areas:
         ids = [one.id for one in area.requirements]
-        served = [one for one in ids if one in checked and one in mutated and one in told]
+        served = [one for one in ids if one in told and (one in beyond or (one in checked and one in mutated))]
         rows.append(
             {
                 "area": area.area,
@@ -190,6 +193,7 @@ def coverage_rows() -> list[Row]:
                 "scenarios": sum(one in told for one in ids),
                 "checks": sum(one in checked for one in ids),
                 "mutants": sum(one in mutated for one in ids),
+                "unobservable": sum(one in beyond for one in ids),
                 "missing": [one for one in ids if one not in served],
             }
         )
@@ -204,7 +208,7 @@ def coverage_command(form: str) -> None:
     if form == "json":
         click.echo(json.dumps(rows, indent=2))
         return
-    names = ("requirements", "scenarios", "checks", "mutants")
+    names = ("requirements", "scenarios", "checks", "mutants", "unobservable")
     total: Row = {"area": "all", **{name: sum(row[name] for row in rows) for name in names}, "missing": []}
     shown = [{**row, "missing": _ranges(row["missing"])} for row in [*rows, total]]
     print_rows(shown, form, ("area", *names, "missing"))

@@ -109,6 +109,7 @@ class Requirement:
         "Edition to clause; empty when no specification states it", attrs.Factory(dict)
     )
     strength: Strength = described("shall, or should for guidance and descriptive wording", Strength.SHALL)
+    unobservable: str = described("Why no target whatever can observe it, for one that none can", "")
 
     def __attrs_post_init__(self) -> None:
         if not ID.fullmatch(self.id):

@@ -120,7 +120,7 @@ def _told(case: Case, requirement: Requirement, broken: str) -> events.Judged:
     if broken:
         judgement = Judgement(Verdict.ERROR, broken)
     elif judgement is None and case.unjudged is not None:
-        judgement = Judgement(case.unjudged.verdict, case.unjudged.reason)
+        judgement = Judgement(case.unjudged.verdict, requirement.unobservable or case.unjudged.reason)
     elif judgement is None:
         judgement = Judgement(Verdict.ERROR, "no step of the scenario judged it")
     seen = tuple(_seen(finding, requirement) for finding in judgement.findings)

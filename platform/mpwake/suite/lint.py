@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from mpwake.checks.core import CHECKS, CONDITIONS, Check
+from mpwake.checks.core import CHECKS, CONDITIONS, Check, nothing_driven
 from mpwake.spec.requirements import Role, registry
 from mpwake.spec.resources import relative, suite_root
 from mpwake.suite.catalogue import ROLES, Scenario, scenarios
@@ -72,6 +72,9 @@ def _place(scenario: Scenario) -> Iterator[str]:
 
 def _sentences(scenario: Scenario) -> Iterator[str]:
     steps = list(_kinds(scenario))
+    known = registry().requirements
+    if steps == [("when", nothing_driven.sentence)] and all(known[one].unobservable for one in scenario.ids):
+        return
     if sum(kind == "when" for kind, _ in steps) != 1:
         yield "it has not exactly one When"
     checks = _checks(scenario)
@@ -128,7 +131,7 @@ def _served() -> Iterator[Problem]:
     for one in registry().requirements.values():
         for role in set(one.roles) & set(COMPLETE_ROLES):
             for what, there in (("scenario", told), ("check", set(CHECKS)), ("mutant", broken)):
-                if (one.id, role) not in there:
+                if (one.id, role) not in there and not (one.unobservable and what != "scenario"):
                     yield Problem(one.id, f"no {what} in the role {role.value}")
     for one_id, role in CHECKS:
         if role not in registry()[one_id].roles:
@@ -138,7 +141,7 @@ def _served() -> Iterator[Problem]:
 def _unused() -> Iterator[Problem]:
     used = {condition.sentence for check in CHECKS.values() for condition in (*check.given, check.when)}
     for sentence in CONDITIONS:
-        if sentence not in used:
+        if sentence not in used | {nothing_driven.sentence}:
             yield Problem("checks", f"no check uses the condition {sentence!r}")
 
 
