@@ -3,40 +3,61 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import pytest
 
 from mpwake.checks.core import CHECKS, Judgement, find, judge
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import Event, Kind, Trace
+from mpwake.model import probe as probe_module
 from mpwake.model.agent import PAGE
 from mpwake.model.probe import ProbeFile, probe
 from mpwake.spec import document
 from mpwake.spec.editions import Edition
 from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Role
+from mpwake.spec.resources import scenarios
 from mpwake.spec.verdicts import Verdict
 from mpwake.suite.mutants import Mutant, judge_all, mutants, mutated
 from mpwake.targets import open_target
+from mpwake.targets.model import behaviour_of, decode_platform
 
 RECEIVER = Role.RECEIVER
-CONFORMING = {"reference": "acpi-6.6", "acpi-6.4": "acpi-6.4", "acpi-6.5": "acpi-6.5"}
+CONFORMING = {
+    "reference": "acpi-6.6",
+    "acpi-6.4": "acpi-6.4",
+    "acpi-6.5": "acpi-6.5",
+    "confidential": "acpi-6.6",
+    "devicetree": "acpi-6.6",
+}
 OPEN = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE)
 ALL = sorted(id for id, role in CHECKS if role is RECEIVER)
 MUTANTS: dict[str, tuple[Mutant, document.Node]] = {
     mutant.id: (mutant, node) for mutant, node in mutants() if mutant.role is RECEIVER
 }
-EDK2 = {"MEM-06", "RCV-09", "ORD-10"}
+# Eight bytes of acknowledgement, 32 bits of Command, the host's word for the APIC ID, the entry after the host's.
+EDK2 = {"MEM-06", "RCV-09", "ORD-07", "ORD-10", "TDX-05", "MADT-30", "RCV-13"}
+EDK2_2022 = EDK2 | {"RCV-21", "RCV-23", "TDX-06", "KEX-08"}
 # A loop that Test ends: it answers none, and takes no wake after one.
 ENDED_BY_TEST = {"RST-10", "RST-13", "RST-15"}
 DEVIATIONS = [
-    ("td-shim", "acpi-6.5", {"MEM-06", "RCV-05", "RCV-09", "ORD-10"}),
-    ("openhcl", "acpi-6.5", {"MEM-06", "MEM-12", "RCV-07", "ORD-05", "ORD-09"}),
-    ("oak-stage0", "acpi-6.5", {"RCV-02"}),
-    ("edk2-2022", "acpi-6.5", EDK2),
+    (
+        "td-shim",
+        "acpi-6.5",
+        EDK2 - {"RCV-13"} | {"MEM-11", "RCV-05", "RCV-23", "ORD-04", "TDX-06"},
+    ),
+    (
+        "openhcl",
+        "acpi-6.5",
+        {"DT-24", "MEM-04", "MEM-06", "MEM-12", "RCV-07", "ORD-04", "ORD-05", "ORD-07", "ORD-09", "TDX-05"},
+    ),
+    ("oak-stage0", "acpi-6.5", {"RCV-02", "RCV-13", "RCV-21", "ORD-04", "KEX-08"}),
+    ("edk2-2022", "acpi-6.5", EDK2_2022),
     ("edk2-2025", "acpi-6.5", EDK2),
-    ("edk2-2022", "acpi-6.6", EDK2 | ENDED_BY_TEST),
+    ("edk2-2022", "acpi-6.6", EDK2_2022 | ENDED_BY_TEST),
     ("edk2-2025", "acpi-6.6", EDK2 | ENDED_BY_TEST),
+    ("edk2-2026", "acpi-6.6", EDK2 | {"RST-17", "RST-18", "KEX-08"}),
 ]
 
 
@@ -74,9 +95,81 @@ def test_each_check_passes_on_a_loop_that_conforms(id: str) -> None:
 
 
 def test_what_is_said_of_test_is_asked_under_the_editions_that_define_it_only() -> None:
-    apart = {"RCV-18", "RST-10", "RST-11", "RST-13", "RST-15"}
-    assert set(having(judged("acpi-6.5", "acpi-6.5"), Verdict.NOT_APPLICABLE)) == apart
-    assert set(having(judged("reference", "acpi-6.6"), Verdict.NOT_APPLICABLE)) == set()
+    asked = {"RCV-18", "RST-08", "RST-10", "RST-11", "RST-13", "RST-15", "RST-19"}
+    apart = having(judged("acpi-6.5", "acpi-6.5"), Verdict.NOT_APPLICABLE)
+    assert {id for id, reason in apart.items() if "Test" in reason} == asked
+    assert not asked & set(having(judged("reference", "acpi-6.6"), Verdict.NOT_APPLICABLE))
+
+
+def test_what_is_said_of_other_guests_and_trees_is_asked_of_these_only() -> None:
+    confidential = {"MADT-30", "RCV-23", "TDX-03", "TDX-05", "TDX-06", "TDX-07"}
+    in_tree = {"DT-21", "DT-24"}
+    assert set(having(judged("reference", "acpi-6.6"), Verdict.NOT_APPLICABLE)) == confidential | in_tree
+    assert set(having(judged("devicetree", "acpi-6.6"), Verdict.NOT_APPLICABLE)) == confidential
+    assert set(having(judged("confidential", "acpi-6.6"), Verdict.NOT_APPLICABLE)) == in_tree
+
+
+# Loops that are dead, or of which nothing is told
+
+
+def other(program: str, environment: str = "", park: str = "park") -> dict[str, Judgement]:
+    """Judge a loop that is written here."""
+    text = f"name: other\ntitle: A loop\nrole: receiver\nreset: {park}\npark: {park}\n{environment}program:\n{program}"
+    platform = decode_platform(document.parse(PLATFORM + text.replace("\n", "\n  "), "other.yaml"))
+    behaviour = behaviour_of(platform, RECEIVER)
+    assert behaviour is not None
+    return judge_all(behaviour, RECEIVER)
+
+
+PLATFORM = "name: other\ntitle: Other\ndescription: Of a test.\nedition: acpi-6.6\nreceiver:\n  "
+LIVING = """
+  - label: park
+  - load: {to: command, from: Command}
+  - branch: {if: [command, ne, 1], to: park}
+  - load: {to: id, from: ApicId}
+  - branch: {if: [id, ne, self], to: park}
+  - load: {to: vector, from: WakeupVector}
+  - store: {to: Command, value: 0}
+  - jump: vector
+"""
+POLLING = """
+  - label: park
+  - load: {to: command, from: Command}
+  - branch: {to: park}
+"""
+
+
+def declared(name: str) -> str:
+    """Return what an agent declares, as YAML."""
+    text = (scenarios("agents") / f"{name}.yaml").read_text()
+    return text[text.index("environment:") : text.index("program:")]
+
+
+@pytest.mark.parametrize("program", ["\n  - label: park\n  - die: true\n", POLLING], ids=["gone", "polling"])
+@pytest.mark.parametrize(
+    "environment", ["", declared("acpi-6.6"), declared("confidential")], ids=["bare", "known", "td"]
+)
+def test_a_loop_that_never_does_anything_passes_nothing(program: str, environment: str) -> None:
+    found = other(program, environment)
+    assert having(found, Verdict.PASS) == {}
+    asleep = "no processor was seen to take a command in this trial"
+    silent = having(found, Verdict.INCONCLUSIVE)
+    asked = {"MEM-06", "MEM-12", "RCV-03", "RCV-04", "RCV-10", "RCV-18", "DUP-07", "RST-11"}
+    assert {id for id in asked if silent.get(id) == asleep} == asked
+    assert "RCV-01" in having(found, Verdict.FAIL)
+
+
+def test_a_loop_that_never_compares_command_fails_although_it_takes_no_wake() -> None:
+    found = other(LIVING.replace("[command, ne, 1], to: park}", "[command, eq, 77], to: park}"))
+    assert "AP 0x1 acts" in having(found, Verdict.FAIL)["RCV-04"]
+
+
+def test_a_loop_of_which_nothing_is_told_is_not_judged_by_what_is_not_known() -> None:
+    found = having(other(LIVING), Verdict.NOT_TESTABLE)
+    assert {"RCV-11", "RCV-12", "RCV-13", "RCV-14", "RCV-15", "RCV-21", "MEM-19", "KEX-08", "TRM-07"} <= set(found)
+    assert {"RCV-23", "TDX-03", "TDX-05", "TDX-06", "TDX-07", "DT-21", "DT-24", "RST-17", "RST-18"} <= set(found)
+    assert found["RCV-11"] == "the target does not tell the state of the processor at the vector"
+    assert found["RCV-21"] == "the target does not tell which memory the AP loop needs"
 
 
 # Mutants
@@ -272,6 +365,17 @@ def test_a_sentence_that_no_probe_says_is_told_with_the_nearest_one() -> None:
         probe("the operating system wakes one procesor of three", RECEIVER)
     assert caught.value.message == "no probe says 'the operating system wakes one procesor of three'"
     assert caught.value.hint == "did you mean 'the operating system wakes one processor of three'?"
+
+
+def test_a_sentence_that_two_probes_say_is_refused_at_the_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "receiver.yaml").write_text(FILE + FILE.split("\n", 1)[1])
+    monkeypatch.setattr(probe_module, "scenarios", lambda _kind: tmp_path)
+    with pytest.raises(InputError) as caught:
+        probe_module.probes.__wrapped__(RECEIVER)
+    assert caught.value.where.endswith("receiver.yaml:8:11")
+    assert caught.value.message == "another probe says 'something is done' too"
 
 
 SENTENCES = sorted({one.when.sentence for (_, role), one in CHECKS.items() if role is RECEIVER})
