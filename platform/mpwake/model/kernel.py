@@ -18,9 +18,11 @@ from mpwake.model.enumeration import Found, Mailbox, Panic, read_madt, read_tree
 from mpwake.model.situation import Action, Boot, Situation
 from mpwake.model.system import System, Trampoline
 
-NOT_SUPPORTED, NO_MEMORY, NOT_PERMITTED = -95, -12, -1
+NOT_SUPPORTED, NO_MEMORY, NOT_PERMITTED, NO_DEVICE = -95, -12, -1, -19
+OS_SECTION = (16, PAGE // 2)
 _WRAP = 1 << 64
 _TOP = 1 << 32
+_DATA = 0x100
 
 
 @attrs.frozen
@@ -152,12 +154,12 @@ def _reserve(kernel: Kernel) -> None:
         if trampoline.fallback != "anyway":
             return
         base = 0x8000
-    _place(kernel, base)
+    _place(kernel, base, trampoline.size)
     if trampoline.low_megabyte and trampoline.place == "below":
         kernel.tell(Kind.ALLOC, 0, "first MiB", width=0x100000)
 
 
-def _place(kernel: Kernel, base: int) -> None:
+def _place(kernel: Kernel, base: int, size: int) -> None:
     trampoline = kernel.system.trampoline
     kernel.base = base
     kernel.vector = base + (trampoline.entry64 if trampoline.vector == "entry64" else trampoline.entry16)
@@ -165,7 +167,7 @@ def _place(kernel: Kernel, base: int) -> None:
         Kind.ALLOC,
         base,
         "trampoline",
-        width=trampoline.size,
+        width=size,
         entry16=base + trampoline.entry16,
         entry64=base + trampoline.entry64,
         limit=kernel.limit,
@@ -285,13 +287,20 @@ def _online(kernel: Kernel, apic: int) -> None:
         kernel.refuse("online", apic, NO_MEMORY)
         return
     if kernel.system.trampoline.fills == "before":
-        kernel.tell(Kind.ROUTINE, kernel.vector, "fill", target=apic)
+        kernel.tell(Kind.ROUTINE, data_of(kernel, apic), "fill", target=apic)
     kernel.ask("online", apic, kernel.vector)
     kernel.woken.append(apic)
     if apic in kernel.situation.host.mute:
         for _ in range(kernel.system.retries):
             kernel.ask("online", apic, kernel.vector)
         kernel.say(f"processor {apic:#x} did not come alive", "error")
+
+
+def data_of(kernel: Kernel, apic: int) -> int:
+    """Return where the routine's data for a processor stand."""
+    ids = kernel.found.ids if kernel.found else ()
+    number = ids.index(apic) if apic in ids and kernel.system.trampoline.data == "each" else 0
+    return (kernel.base or 0) + _DATA + 8 * number
 
 
 def _mailbox_usable(kernel: Kernel) -> bool:
@@ -304,8 +313,9 @@ def _mailbox_usable(kernel: Kernel) -> bool:
 def _trampoline_in_mailbox(kernel: Kernel) -> None:
     trampoline = kernel.system.trampoline
     wanted = trampoline.place == "mailbox" or trampoline.fallback == "mailbox"
-    if kernel.vector is None and wanted and kernel.mailbox and trampoline.size <= PAGE:
-        _place(kernel, kernel.mailbox.address + 16)
+    start, end = OS_SECTION
+    if kernel.vector is None and wanted and kernel.mailbox and trampoline.length <= end - start:
+        _place(kernel, kernel.mailbox.address + start, trampoline.length)
 
 
 def _map(kernel: Kernel) -> bool:
@@ -377,7 +387,10 @@ def _invalidate(kernel: Kernel) -> None:
 
 def _act(kernel: Kernel, action: Action) -> None:
     """Do what the operating system is asked for once it has booted, kexec aside."""
-    if action.op == "online":
+    listed = kernel.found.ids if kernel.found else ()
+    if action.op == "online" and action.id not in listed and kernel.system.selection.unlisted == "refused":
+        kernel.refuse("online", action.id, NO_DEVICE)
+    elif action.op == "online":
         _online(kernel, action.id)
     elif action.op == "offline":
         _offline(kernel, action.id)

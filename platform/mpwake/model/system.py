@@ -72,6 +72,9 @@ class Selection:
     bare: Literal["ipi", "nothing", "mailbox"] = described("What starts processors without a mailbox", "ipi")
     td: Literal["nothing", "ipi", "hypercall"] = described("The same in a TD", "nothing")
     ipis_too: bool = described("Whether IPIs are sent although there is a mailbox", False)
+    unlisted: Literal["refused", "woken"] = described(
+        "What a request for a processor that is not listed leads to", "refused"
+    )
 
 
 @attrs.frozen
@@ -90,7 +93,7 @@ class Vtl:
 class Touch:
     """One thing that the wake routine does, in order, before it runs on the operating system's own page tables."""
 
-    what: Literal["execute", "read", "write", "push", "lgdt", "lidt", "cr3", "far-jump", "sti"] = described(
+    what: Literal["execute", "read", "write", "stack", "push", "lgdt", "lidt", "cr3", "far-jump", "sti"] = described(
         "What it does"
     )
     at: int = described("Byte offset from the start of the trampoline", 0)
@@ -106,7 +109,8 @@ class Trampoline:
     )
     limit: int = described("It ends at or below this address", 0x100000)
     base: int = described("The fixed address", 0)
-    size: int = described("Its bytes", 0x1000)
+    size: int = described("Bytes that are allocated for it", 0x1000)
+    length: int = described("Bytes of its code and data: what it takes of ReservedForOs", 0x400)
     align: int = described("Its alignment", 0x1000)
     entry16: int = described("Offset of the real-mode entry", 0)
     entry64: int = described("Offset of the 64-bit entry", 0x40)
@@ -118,6 +122,9 @@ class Trampoline:
     low_megabyte: bool = described("Whether the first MiB is reserved after it was allocated there", True)
     fills: Literal["before", "after"] = described(
         "When what the routine reads is filled in, seen from Command", "before"
+    )
+    data: Literal["each", "shared"] = described(
+        "Whether each processor has data of its own there, or the next one's are written over them", "each"
     )
     page_tables: int = described("Address of the page tables that the routine loads", 0x1000000)
     touches: tuple[Touch, ...] = described(
