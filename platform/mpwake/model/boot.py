@@ -14,7 +14,8 @@ import attrs
 from mpwake.evidence.compose import compose
 from mpwake.evidence.trace import ACTIONS, Event, Kind, Trace
 from mpwake.model.agent import PAGE
-from mpwake.model.kernel import Ask, Item, Kernel, plan, reset_state
+from mpwake.model.environment import regions
+from mpwake.model.kernel import Ask, Item, Kernel, data_of, plan, reset_state
 from mpwake.model.probe import agent
 from mpwake.model.program import Program
 from mpwake.model.simulator import Simulation, simulate
@@ -60,6 +61,8 @@ class Merge:
             self.put(Event(0, 0, Kind.FREE, note="reset environment", target=one.value))
         if one.kind is Kind.LANDING:
             self.landed.append(one)
+            if self.asked is None:
+                self._arrive(ids)
         if one.kind is Kind.RETURN:
             return self._returned(one, ids)
         return True
@@ -67,6 +70,7 @@ class Merge:
     def _returned(self, one: Event, ids: tuple[int, ...]) -> bool:
         asked = self.asked
         assert asked is not None
+        self.asked = None
         freed, base = self.system.trampoline.freed, self.kernel.base
         waking = asked.op == ACTIONS["online"]
         if waking and base is not None and (freed == "acknowledged" or (freed == "timed-out" and one.value < 0)):
@@ -90,7 +94,7 @@ class Merge:
             apic = ids[one.agent]
             base = self.kernel.base or 0
             if self.system.trampoline.fills == "after":
-                self.put(Event(0, 0, Kind.ROUTINE, value=base, note="fill", target=apic))
+                self.put(Event(0, 0, Kind.ROUTINE, value=data_of(self.kernel, apic), note="fill", target=apic))
             for touch in self.system.trampoline.touches:
                 where = {"value": base + touch.at, "width": touch.width, "note": touch.what}
                 self.put(Event(0, one.agent, Kind.ROUTINE, target=apic), **where)
@@ -129,7 +133,8 @@ def run(system: System, boot: Boot, carry_out: Simulate) -> Trace:
         if leaves == "kexec" and system.kexec.tree == "erased" and not madt:
             tables = attrs.evolve(tables, fdt=None)
         madt, number = kernel.madt, number + 1
-    return attrs.evolve(trace, events=tuple(events), before=before, end=end)
+    needed = regions(agent((*situation.loops, situation.loop)[0]).agent.environment)
+    return attrs.evolve(trace, events=tuple(events), before=before, end=end, regions=needed)
 
 
 def _left(trace: Trace) -> bool:
