@@ -140,9 +140,12 @@ def read_tree(tree: Fdt, parser: TreeParser, boot_id: int) -> Found:
 
 
 def _node(tree: Fdt, parser: TreeParser) -> Mailbox | None:
-    found = next((one for one in tree.walk() if _is_mailbox(one)), None)
-    if found is None:
+    if parser.cpus_property:
+        return _on_cpus(tree, parser.cpus_property)
+    boxes = [one for one in tree.walk() if _is_mailbox(one) and (parser.status == "ignored" or not _disabled(one))]
+    if not boxes:
         return None
+    found = boxes[0] if parser.which == "first" else boxes[-1]
     parent = tree.parent(found)
     place = reg(found, parent) if parent else None
     wrong = not place or (parser.alignment and place[0][0] % _PAGE) or (parser.size and place[0][1] != _PAGE)
@@ -151,6 +154,17 @@ def _node(tree: Fdt, parser: TreeParser) -> Mailbox | None:
     if parser.invalid == "panic":
         raise Panic(f"{found.path} is not a mailbox")
     return None
+
+
+def _on_cpus(tree: Fdt, name: str) -> Mailbox | None:
+    cpus = tree.find("/cpus")
+    prop = cpus.prop(name) if cpus else None
+    return Mailbox(int.from_bytes(prop.value, "big")) if prop and len(prop.value) == 8 else None
+
+
+def _disabled(node: Node) -> bool:
+    status = node.prop("status")
+    return status is not None and status.strings != ("okay",)
 
 
 def _is_mailbox(node: Node) -> bool:

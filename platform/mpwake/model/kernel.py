@@ -54,6 +54,7 @@ class Kernel:
     limit: int = 0
     tsc: int = 0
     mapped: bool = False
+    booted: bool = False
     woken: list[int] = attrs.Factory(list)
     faults: set[str] = attrs.Factory(set)
 
@@ -254,6 +255,8 @@ def _limit_of(kernel: Kernel) -> int:
 
 def _bring_up(kernel: Kernel) -> None:
     assert kernel.found is not None
+    if "smp" not in kernel.situation.host.built:
+        return
     others = [apic for apic in kernel.found.ids if apic != kernel.found.boot]
     if kernel.system.parser.counted:
         others = list(kernel.found.ids[1:])
@@ -323,6 +326,8 @@ def _map(kernel: Kernel) -> bool:
     mapping = kernel.system.mapping
     if kernel.mapped and mapping.when != "every-use":
         return True
+    if mapping.sealed and kernel.booted:
+        raise Panic("page fault at a store to the pointer to the mailbox")
     assert kernel.mailbox is not None
     ok = "map" not in kernel.faults
     private = mapping.private or not kernel.td
@@ -453,6 +458,7 @@ def plan(kernel: Kernel, actions: list[Action]) -> str:
     """
     try:
         _start(kernel)
+        kernel.booted = True
         _invalidate(kernel)
         while actions:
             action = actions.pop(0)

@@ -50,7 +50,10 @@ class TreeParser:
     alignment: bool = described("Whether an unaligned base is refused", True)
     size: bool = described("Whether any size but 0x1000 is refused", True)
     invalid: Literal["ignored", "panic"] = described("What a node that is refused leads to", "ignored")
+    which: Literal["first", "last"] = described("Which of several mailbox nodes is taken", "first")
+    status: Literal["ignored", "heeded"] = described("What the status of a mailbox node means", "ignored")
     method: str = described("The enable-method of cpu nodes without which the mailbox is not used", "")
+    cpus_property: str = described("The property of /cpus that holds the address, where no node is looked for", "")
     no_reg: Literal["skipped", "used", "panic"] = described("What a cpu node without reg leads to", "skipped")
     failed: Literal["skipped", "used"] = described("What a cpu node with status fail leads to", "skipped")
     disabled: Literal["enumerated", "skipped"] = described("What status disabled leads to", "enumerated")
@@ -141,6 +144,7 @@ class Mapping:
     cache: Literal["wb", "uc", "wc"] = described("Its memory type", "wb")
     when: Literal["first-use", "every-use", "boot"] = described("When", "first-use")
     checked: bool = described("Whether a failure is noticed before the first store", True)
+    sealed: bool = described("Whether the pointer to it is read-only once the boot is over", False)
     private_pages: Literal["page", "too-long", "too-low", "always", "none"] = described(
         "For which addresses is_private_mmio() answers yes", "page"
     )
@@ -214,8 +218,8 @@ class System:
     name: str = described("Its name: that of its file")
     title: str = described("What it is, in one line")
     description: str = described("What it stands for", "")
-    follows: tuple[Literal["linux", "hyperv-vtl", "asterinas", "gramine"], ...] = described(
-        "Implementations whose observable contract it claims to keep", ()
+    follows: tuple[Literal["linux", "hyperv-vtl", "asterinas", "gramine", "dt-binding"], ...] = described(
+        "Implementations whose observable contract it claims to keep; dt-binding: that of the DeviceTree binding", ()
     )
     parser: Parser = described("How the MADT is read", Parser())
     tree: TreeParser | None = described("How a DeviceTree is read, if it is", TreeParser())
