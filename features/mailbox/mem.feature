@@ -96,3 +96,7 @@ Feature: The mailbox page as firmware hands it over
     Given an AP loop that polls the mailbox
     When the operating system wakes one processor after the other
     Then its page tables let it read and write the mailbox
+
+  @MEM-13 @receiver
+  Scenario: The half that belongs to firmware is held against nobody who uses it
+    When no implementation is driven

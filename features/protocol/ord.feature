@@ -43,3 +43,7 @@ Feature: The order of accesses
     Given an AP loop that polls the mailbox
     When the operating system wakes a processor in a poisoned page
     Then each access is that of one whole field
+
+  @ORD-08 @receiver @sender
+  Scenario: A fence that is not there is held against nobody
+    When no implementation is driven

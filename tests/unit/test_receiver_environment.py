@@ -106,7 +106,7 @@ def test_what_is_not_declared_is_not_told() -> None:
     assert landing_facts(Environment(), 0) == {}
     assert "mapped" not in landing_facts(Environment(landing=Landing()), 0)
     trace = observed(Environment(), Host(), Trace((0,), (), bytes(PAGE), bytes(PAGE), 0), resettable=True)
-    assert (trace.regions, trace.facts) == ((), {"announced": ""} if "announced" in trace.facts else {})
+    assert (trace.regions, trace.facts) == ((), {})
 
 
 @pytest.mark.parametrize(
@@ -263,3 +263,19 @@ def test_a_good_state_of_a_processor_that_did_nothing_is_no_pass() -> None:
 def test_what_is_wrong_with_a_loop_that_did_nothing_stays_wrong() -> None:
     entry = Event(0, 0, Kind.TABLE, value=0x66666000)
     assert told("MADT-30", entry).verdict is Verdict.FAIL
+
+
+# Exhibits
+
+
+def test_a_finding_about_memory_shows_all_of_it_with_the_piece_marked() -> None:
+    judgement = told("DT-21", landing(0x9A000), known={"announced": "devicetree"})
+    (exhibit,) = judgement.findings[0].exhibits
+    assert exhibit.name == "memory of the AP loop"
+    assert exhibit.text.startswith("> 0x000005000 to 0x000005fff  mailbox      acpi-nvs  rw   wait")
+
+
+def test_a_finding_about_the_state_of_a_processor_shows_all_of_it() -> None:
+    _, state = told("RCV-11", landing(0x9A000, interrupts=True)).findings[0].exhibits
+    assert state.name == "state of AP 0x1"
+    assert {line.split("  ")[0]: line.split()[-1] for line in state.text.split("\n")}["interrupts"] == "yes"

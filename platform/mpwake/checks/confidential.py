@@ -56,7 +56,7 @@ def no_pointer_leaks(trace: Trace) -> Iterator[Seen]:
             for region in trace.regions
             if region.start <= value < region.end
         ]
-        yield Seen(not leaks, f"exposed: {'; '.join(leaks) or 'no pointer'}", "no pointer", one)
+        yield Seen(not leaks, f"exposed: {'; '.join(leaks) or 'no pointer'}", "no pointer", one, state=True)
 
 
 @receiver("TDX-03", SEEDED, "no processor acts on it, and the page is private", a_confidential_guest)
@@ -68,7 +68,7 @@ def seed_is_ignored(trace: Trace) -> Iterator[Seen]:
     page = mailbox_region(trace)
     if page.private is None or page.measured is None:
         raise not_testable("the target does not tell whether the mailbox page is private and initialised")
-    yield Seen(page.private, f"the page is {'private' if page.private else 'shared'}", "private")
+    yield Seen(page.private, f"the page is {'private' if page.private else 'shared'}", "private", page)
 
 
 @receiver("TDX-05", LIED, "each takes the commands for its true APIC ID only", a_confidential_guest)
@@ -94,7 +94,7 @@ def keeps_to_call_rules(trace: Trace) -> Iterator[Seen]:
         wrong += [f"{name.upper()} in the mask" for name in KEPT if name in exposed]
         wrong += [f"{name.upper()} not cleared" for name in UNUSED if exposed.get(name) and name not in KEPT]
         found = f"a call with {', '.join(wrong)}" if wrong else "a call by the rules"
-        yield Seen(not wrong, found, "R10 0, RBX and RBP not in the mask, the unused cleared", one)
+        yield Seen(not wrong, found, "R10 0, RBX and RBP not in the mask, the unused cleared", one, state=True)
         if fact(one, "answer", "the answer to a call"):
             bad = next((act for act in acts(trace) if act.agent == one.agent), None)
             found = "after the failure AP {:#x} {}".format(trace.ids[one.agent], "goes on" if bad else "does not go on")
@@ -108,7 +108,7 @@ def pages_are_accepted(trace: Trace) -> Iterator[Seen]:
         if one.accepted is None:
             raise not_testable(f"the target does not tell whether {placed(one)} was accepted")
         found = f"{placed(one)} is {'accepted' if one.accepted else 'not accepted'}"
-        yield Seen(one.accepted, found, "accepted")
+        yield Seen(one.accepted, found, "accepted", one)
 
 
 @receiver("MADT-30", HOSTILE, "the first wakeup entry in it is the firmware's", a_confidential_guest)

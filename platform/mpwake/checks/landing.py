@@ -29,7 +29,7 @@ FLAT = {"base": 0, "limit": 0xFFFFFFFF}
 def _each(trace: Trace, name: str, want: bool, good: str, bad: str) -> Iterator[Seen]:
     for one in trace.of(Kind.LANDING):
         is_good = fact(one, name, "the state of the processor at the vector") is want
-        yield Seen(is_good, good if is_good else f"AP {trace.ids[one.agent]:#x} {bad}", good, one)
+        yield Seen(is_good, good if is_good else f"AP {trace.ids[one.agent]:#x} {bad}", good, one, state=True)
 
 
 @receiver("RCV-11", IN_TURN, "interrupts are disabled at the vector")
@@ -84,7 +84,7 @@ def _mapped(trace: Trace, one: Event, weight: Weight | None) -> Seen:
     )
     place = _place(trace, one.value)
     found = f"the vector {one.value:#x} {place} {wrong or 'is mapped to itself and executable'}"
-    return Seen(not wrong, found, "mapped to itself and executable", one, weight)
+    return Seen(not wrong, found, "mapped to itself and executable", one, weight, state=True)
 
 
 def _in_mailbox(trace: Trace, vector: int) -> bool:
@@ -107,7 +107,7 @@ def selectors_are_flat(trace: Trace) -> Iterator[Seen]:
             wrong = [f"{name} {what} {one.facts[f'{name} {what}']:#x}" for what in FLAT if _bent(one, name, what)]
             found = f"AP {trace.ids[one.agent]:#x} has {', '.join(wrong)}" if wrong else "flat selectors"
             weight = Weight.ROBUSTNESS if name in ("fs", "gs") else None
-            yield Seen(not wrong, found, "base 0 and limit 0xffffffff", one, weight)
+            yield Seen(not wrong, found, "base 0 and limit 0xffffffff", one, weight, state=True)
 
 
 def _bent(one: Event, name: str, what: str) -> bool:
@@ -132,4 +132,4 @@ def routine_is_writable(trace: Trace) -> Iterator[Seen]:
         runs = bool(fact(one, "executable", words))
         wrong = "is not executable" if not runs else "is read-only with CR0.WP 1" if read_only else ""
         found = f"the vector {one.value:#x} {_place(trace, one.value)} {wrong or 'can be executed and written'}"
-        yield Seen(not wrong, found, "executable and writable", one)
+        yield Seen(not wrong, found, "executable and writable", one, state=True)

@@ -22,6 +22,7 @@ from mpwake.checks.core import (
 )
 from mpwake.checks.traffic import NAMES, TIMED_OUT, WAKES, each, told
 from mpwake.evidence.behaviour import Behaviour
+from mpwake.evidence.exhibit import Exhibit, text_exhibit
 from mpwake.evidence.trace import SENDER, Event, Fact, Kind, Region, Trace
 from mpwake.spec.editions import FACTS
 from mpwake.spec.requirements import Role, Weight
@@ -36,13 +37,17 @@ IN_TURN = "the operating system wakes one processor after the other"
 
 @attrs.frozen
 class Seen:
-    """What a check saw in one trial, good or bad; ``about`` is the event that its exhibit marks."""
+    """What a check saw in one trial, good or bad.
+
+    ``about`` is the event or the memory that its exhibit marks; ``state`` asks for all facts of that event.
+    """
 
     ok: bool
     found: str
     expected: str
-    about: Event | None = None
+    about: Event | Region | None = None
     weight: Weight | None = None
+    state: bool = False
 
 
 TraceJudge = Callable[[Trace], Iterable[Seen]]
@@ -123,9 +128,29 @@ def over_trials(behaviour: Behaviour, sentence: str, judge: TraceJudge) -> Itera
         unjudged = reason
     for key, (one, trace) in first.items():
         times = "" if often[key] == often.total() else f" ({often[key]} times of {often.total()})"
-        yield Finding(one.ok, one.found + times, one.expected, (told(trace, one.about),), one.weight)
+        yield Finding(one.ok, one.found + times, one.expected, _exhibits(trace, one), one.weight)
     if unjudged:
         raise unjudged
+
+
+def _exhibits(trace: Trace, one: Seen) -> tuple[Exhibit, ...]:
+    if isinstance(one.about, Region):
+        return (text_exhibit("memory of the AP loop", "\n".join(_row(region, one.about) for region in trace.regions)),)
+    if one.state and one.about:
+        state = "\n".join(f"{name:<14} {_written(value)}" for name, value in one.about.facts.items())
+        return (told(trace, one.about), text_exhibit(f"state of AP {trace.ids[one.about.agent]:#x}", state))
+    return (told(trace, one.about),)
+
+
+def _row(one: Region, marked: Region) -> str:
+    told_of = (("private", one.private), ("accepted", one.accepted), ("measured", one.measured))
+    state = "".join(f"  {'' if value else 'not '}{name}" for name, value in told_of if value is not None)
+    where = f"{one.start:#011x} to {one.end - 1:#011x}  {one.name:<12} {one.memory:<9} {one.access or '':<3}"
+    return f"{'>' if one is marked else ' '} {where}  {', '.join(one.used)}{state}"
+
+
+def _written(value: Fact) -> str:
+    return f"{value:#x}" if type(value) is int else "yes" if value is True else "no" if value is False else str(value)
 
 
 def _add(
@@ -277,4 +302,4 @@ def reserved(regions: tuple[Region, ...]) -> Iterator[Seen]:
         if not one.memory:
             raise not_testable(f"the target does not tell the type of the memory of {placed(one)}")
         good = one.memory in ("reserved", "acpi-nvs")
-        yield Seen(good, f"{placed(one)} is {one.memory}", "reserved or acpi-nvs")
+        yield Seen(good, f"{placed(one)} is {one.memory}", "reserved or acpi-nvs", one)

@@ -141,7 +141,7 @@ def mailbox_is_writable(trace: Trace) -> Iterator[Seen]:
     if one.access is None:
         raise not_testable("the target does not tell the page tables of the processors")
     found = f"{placed(one)} is mapped {one.access or 'not at all'}"
-    yield Seen({"r", "w"} <= set(one.access), found, "readable and writable")
+    yield Seen({"r", "w"} <= set(one.access), found, "readable and writable", one)
 
 
 @receiver("DT-21", IN_TURN, "the memory map keeps the page out of usable memory too", in_devicetree)
@@ -150,7 +150,7 @@ def map_keeps_page(trace: Trace) -> Iterator[Seen]:
     one = mailbox_region(trace)
     if not one.memory:
         raise not_testable("the target does not tell the type of the mailbox page in the memory map")
-    yield Seen(one.memory != "usable", f"{placed(one)} is {one.memory}", "any type but usable")
+    yield Seen(one.memory != "usable", f"{placed(one)} is {one.memory}", "any type but usable", one)
 
 
 @whole_receiver("DT-24", IN_TURN, "the loop keeps to every rule of ACPI for receivers", in_devicetree)

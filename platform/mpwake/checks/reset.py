@@ -116,7 +116,7 @@ def needs_one_page(trace: Trace) -> Iterator[Seen]:
     page = int(trace.facts["reset vector"]) // PAGE * PAGE
     for one in needed(trace, "entry"):
         inside = page <= one.start and one.end <= page + PAGE
-        yield Seen(inside, placed(one), f"within {page:#x} to {page + PAGE - 1:#x}")
+        yield Seen(inside, placed(one), f"within {page:#x} to {page + PAGE - 1:#x}", one)
 
 
 @receiver(
