@@ -15,11 +15,11 @@ from mpwake.evidence.compose import compose
 from mpwake.evidence.trace import ACTIONS, Event, Kind, Trace
 from mpwake.model.agent import PAGE
 from mpwake.model.environment import regions
-from mpwake.model.kernel import Ask, Item, Kernel, data_of, plan, reset_state
+from mpwake.model.kernel import Ask, Item, Kernel, data_of, joins, plan, reset_state
 from mpwake.model.probe import agent
 from mpwake.model.program import Program
 from mpwake.model.simulator import Simulation, simulate
-from mpwake.model.situation import Boot
+from mpwake.model.situation import Boot, settled
 from mpwake.model.system import System
 
 
@@ -34,6 +34,7 @@ class Merge:
     landed: list[Event] = attrs.Factory(list)
     time: int = 0
     asked: Ask | None = None
+    unanswered: bool = False
 
     def put(self, one: Event, **changes: Any) -> None:
         """Add an event at the time that has come."""
@@ -46,7 +47,19 @@ class Merge:
             if isinstance(one, Ask):
                 self.asked = one
                 return
+            if one.kind is Kind.KERNEL and one.note == "leaves" and self._called_off():
+                return
             self.put(one)
+
+    def _called_off(self) -> bool:
+        # Whether there is no next kernel, because a processor that was given back has not answered.
+        if not self.unanswered or self.system.kexec.unanswered == "goes-on":
+            return False
+        self.items.clear()
+        self.put(Event(0, 0, Kind.REQUEST, value=ACTIONS["kexec"]))
+        self.put(Event(0, 0, Kind.RETURN, value=BUSY))
+        self.put(Event(0, 0, Kind.CONSOLE, note="no next kernel: processors have not returned", facts=_ERROR))
+        return True
 
     def seen(self, one: Event, ids: tuple[int, ...]) -> bool:
         """Add what the simulator saw; False where the operating system has given up."""
@@ -77,6 +90,7 @@ class Merge:
             self.put(Event(0, 0, Kind.FREE, value=base, note="trampoline", target=asked.id))
         if asked.op == ACTIONS["offline"]:
             answered = one.value == 0
+            self.unanswered = self.unanswered or not answered
             if self.system.reset.frees == "always" or (answered and self.system.reset.frees == "answered"):
                 self.put(Event(0, 0, Kind.FREE, note="reset environment", target=asked.id))
         self._arrive(ids)
@@ -98,6 +112,8 @@ class Merge:
             for touch in self.system.trampoline.touches:
                 where = {"value": base + touch.at, "width": touch.width, "note": touch.what}
                 self.put(Event(0, one.agent, Kind.ROUTINE, target=apic), **where)
+            joined = base + joins(self.system.trampoline, one.value - base)
+            self.put(Event(0, one.agent, Kind.ROUTINE, value=joined, note="join", target=apic))
             if apic not in self.kernel.situation.host.mute:
                 self.put(Event(0, one.agent, Kind.ALIVE, value=apic, note="counted"))
                 if self.system.trampoline.freed == "alive":
@@ -106,6 +122,7 @@ class Merge:
 
 
 _ERROR = {"level": "error"}
+BUSY = -16
 Simulate = Callable[[Kernel, list[Ask], frozenset[int], bytes], Trace]
 
 
@@ -114,13 +131,14 @@ def run(system: System, boot: Boot, carry_out: Simulate) -> Trace:
 
     ``carry_out`` carries requests out against the processors that are not parked any more and a page.
     """
+    boot = settled(boot, system) or boot
     tables = compose(boot.tables)
     madt = tables.madt.data if tables.madt else b""
     situation = boot.situation
     page, gone = bytes(4) + b"\xff" * 4 + bytes(PAGE - 8), frozenset[int]()
-    before, events, actions, number = page, list[Event](), list(situation.actions), 1
+    before, events, actions, number, leaves = page, list[Event](), list(situation.actions), 1, ""
     while True:
-        kernel = Kernel(system, tables, boot, madt, number)
+        kernel = Kernel(system, tables, boot, madt, number, crashed=leaves == "crash")
         leaves = plan(kernel, actions)
         trace = _merged(kernel, carry_out(kernel, [one for one in kernel.items if isinstance(one, Ask)], gone, page))
         offset = events[-1].time if events else 0
@@ -158,7 +176,12 @@ SCHEDULES = tuple((memory, seed) for memory in ("sc", "tso", "relaxed") for seed
 
 
 def boots(sender: Program, system: System, boot: Boot, seed: int = 0) -> Iterator[Trace]:
-    """Boot an operating system into a situation, under every memory model with several schedules."""
+    """Boot an operating system into a situation, under every memory model with several schedules.
+
+    There is no trace of one that does not run in it.
+    """
+    if settled(boot, system) is None:
+        return
     for memory, number in SCHEDULES:
         yield run(system, boot, _simulator(sender, boot, memory, seed * len(SCHEDULES) + number))
 

@@ -20,6 +20,8 @@ from mpwake.model.system import System, Trampoline
 
 NOT_SUPPORTED, NO_MEMORY, NOT_PERMITTED, NO_DEVICE = -95, -12, -1, -19
 OS_SECTION = (16, PAGE // 2)
+NOT_STARTED = -5
+_OVERHEAD = 40
 _WRAP = 1 << 64
 _TOP = 1 << 32
 _DATA = 0x100
@@ -57,6 +59,7 @@ class Kernel:
     booted: bool = False
     woken: list[int] = attrs.Factory(list)
     faults: set[str] = attrs.Factory(set)
+    crashed: bool = False
 
     @property
     def situation(self) -> Situation:
@@ -93,10 +96,10 @@ class Kernel:
         """Hand a request to the sender's program."""
         self.items.append(Ask(ACTIONS[op], id, vector))
 
-    def refuse(self, op: str, id: int, code: int, vector: int = 0) -> None:
+    def refuse(self, op: str, id: int, code: int, vector: int = 0, **facts: Any) -> None:
         """Tell of a request that ends without the mailbox."""
         self.tell(Kind.REQUEST, ACTIONS[op], target=id, vector=vector)
-        self.tell(Kind.RETURN, code)
+        self.tell(Kind.RETURN, code, **facts)
 
 
 def _start(kernel: Kernel) -> None:
@@ -173,6 +176,7 @@ def _place(kernel: Kernel, base: int, size: int) -> None:
         entry64=base + trampoline.entry64,
         limit=kernel.limit,
         page_tables=trampoline.page_tables,
+        compat=trampoline.compat,
     )
 
 
@@ -201,13 +205,14 @@ def _enumerate(kernel: Kernel) -> Found:
 def _install(kernel: Kernel) -> None:
     found, host, selection = kernel.found, kernel.situation.host, kernel.system.selection
     assert found is not None
-    if found.mailbox_first and found.mailbox:
-        _use(kernel, "mailbox", found.mailbox.address)
+    mailbox = found.mailbox if kernel.td or selection.decides == "mailbox" else None
+    if found.mailbox_first and mailbox:
+        _use(kernel, "mailbox", mailbox.address)
     for index, apic in enumerate(found.ids):
         kernel.tell(Kind.CPU, apic, boot=apic == found.boot, index=index)
-    if found.mailbox and not found.mailbox_first:
-        _use(kernel, "mailbox", found.mailbox.address)
-    if not found.mailbox:
+    if mailbox and not found.mailbox_first:
+        _use(kernel, "mailbox", mailbox.address)
+    if not mailbox:
         method = selection.td if kernel.td else selection.bare
         _use(kernel, method if not host.vtl or kernel.td else "hypercall")
     vtl = kernel.system.vtl if host.vtl else None
@@ -225,17 +230,16 @@ def _private_answers(kernel: Kernel) -> None:
     if not (kernel.td and kernel.system.vtl and kernel.situation.host.vtl):
         return
     base = kernel.mailbox.address if kernel.mailbox else None
-    kind = kernel.system.mapping.private_pages
     for asked in (0,) if base is None else (base - 1, base, base + PAGE - 1, base + PAGE):
-        inside = base is not None and {
-            "page": base <= asked < base + PAGE,
-            "too-long": base <= asked <= base + PAGE,
-            "too-low": base - 1 <= asked < base + PAGE,
-            "none": False,
-        }.get(kind, True)
-        if base is None and kind in ("always", "too-long", "too-low"):
-            inside = kind == "always"
-        kernel.tell(Kind.PRIVATE, asked, answer=inside)
+        kernel.tell(Kind.PRIVATE, asked, answer=_is_private(kernel, asked))
+
+
+def _is_private(kernel: Kernel, asked: int) -> bool:
+    kind = kernel.system.mapping.private_pages
+    if kernel.mailbox is None or kind in ("always", "none"):
+        return kind == "always"
+    base = kernel.mailbox.address
+    return base - (kind == "too-low") <= asked < base + PAGE + (kind == "too-long")
 
 
 def _take_memory(kernel: Kernel) -> None:
@@ -260,7 +264,8 @@ def _bring_up(kernel: Kernel) -> None:
     others = [apic for apic in kernel.found.ids if apic != kernel.found.boot]
     if kernel.system.parser.counted:
         others = list(kernel.found.ids[1:])
-    others = others[: max(0, _limit_of(kernel) - 1)]
+    alone = kernel.crashed and kernel.system.kexec.crash == "one"
+    others = others[: 0 if alone else max(0, _limit_of(kernel) - 1)]
     if kernel.method == "ipi" or (kernel.method == "mailbox" and kernel.system.selection.ipis_too):
         _send_ipis(kernel, others)
     if kernel.method == "ipi":
@@ -330,7 +335,8 @@ def _map(kernel: Kernel) -> bool:
         raise Panic("page fault at a store to the pointer to the mailbox")
     assert kernel.mailbox is not None
     ok = "map" not in kernel.faults
-    private = mapping.private or not kernel.td
+    at_vtl = kernel.system.vtl and kernel.situation.host.vtl
+    private = not kernel.td or (_is_private(kernel, kernel.mailbox.address) if at_vtl else mapping.private)
     kernel.tell(
         Kind.MAP, kernel.mailbox.address, "mailbox", width=PAGE, private=private, cache=mapping.cache, mapped=ok
     )
@@ -348,17 +354,33 @@ def _send_ipis(kernel: Kernel, others: list[int]) -> None:
         for one in ipis.sequence:
             if one.if_missing and not missing:
                 continue
+            wait = one.wait + one.micros * host.tsc_mhz
             page = (kernel.base or 0) >> 12
             icr = one.icr | (page & 0xFF if ipis.vector and one.icr >> 8 & 7 == 6 else 0)
             shift = 32 if host.apic == "x2apic" else ipis.shift
             _send(kernel, icr | (apic << shift if one.directed else 0))
-            late = kernel.tsc + one.wait >= _WRAP
-            kernel.tsc = (kernel.tsc + (0 if late and not ipis.wrap_safe else one.wait) + 40) % _WRAP
+            late = kernel.tsc + wait >= _WRAP
+            kernel.tsc = (kernel.tsc + (0 if late and not ipis.wrap_safe else wait) + _OVERHEAD) % _WRAP
     for apic in others:
         started = apic not in host.mute
         if started:
-            kernel.tell(Kind.ALIVE, apic, "counted")
-        kernel.refuse("online", apic, 0 if started or ipis.confirmed == "assumed" else -5)
+            _come_alive(kernel, apic)
+        code = 0 if started or ipis.confirmed == "assumed" else NOT_STARTED
+        kernel.refuse("online", apic, code, tsc=kernel.tsc)
+
+
+def _come_alive(kernel: Kernel, apic: int) -> None:
+    # What a processor does that was started by SIPI: it enters in real mode, and joins the others.
+    trampoline = kernel.system.trampoline
+    base = kernel.base or 0
+    kernel.tell(Kind.ROUTINE, base + trampoline.entry16, "enter", target=apic)
+    kernel.tell(Kind.ROUTINE, base + joins(trampoline, trampoline.entry16), "join", target=apic)
+    kernel.tell(Kind.ALIVE, apic, "counted")
+
+
+def joins(trampoline: Trampoline, entry: int) -> int:
+    """Return the offset of the 64-bit code that is reached from an entry, which is an offset too."""
+    return trampoline.joins[0 if entry == trampoline.entry16 else 1]
 
 
 def _send(kernel: Kernel, icr: int) -> None:
@@ -376,7 +398,8 @@ def _send(kernel: Kernel, icr: int) -> None:
         kernel.tell(Kind.APIC, value, "write", offset=offset, width=width)
     if ipis.polls:
         kernel.tell(Kind.APIC, icr % _TOP, "read", offset=writes[-1][0], width=4)
-    kernel.tell(Kind.IPI, icr, kernel.situation.host.apic, tsc=kernel.tsc)
+    host = kernel.situation.host
+    kernel.tell(Kind.IPI, icr, host.apic, tsc=kernel.tsc, tsc_mhz=host.tsc_mhz)
 
 
 def _invalidate(kernel: Kernel) -> None:
@@ -387,7 +410,15 @@ def _invalidate(kernel: Kernel) -> None:
     if kernel.system.kexec.erases:
         at = box.entry + 8
         kernel.madt = kernel.madt[:at] + bytes(8) + kernel.madt[at + 8 :]
+        if kernel.system.kexec.checksum == "corrected":
+            kernel.madt = corrected(kernel.madt)
         kernel.tell(Kind.TABLE, 0, "madt", offset=at, width=8, checksum=sum(kernel.madt) & 0xFF)
+
+
+def corrected(table: bytes) -> bytes:
+    """Return an ACPI table with a checksum, byte 9, that fits."""
+    rest = table[:9] + table[10:]
+    return table[:9] + bytes([-sum(rest) & 0xFF]) + table[10:]
 
 
 def _act(kernel: Kernel, action: Action) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import attrs
 
 from mpwake.evidence.compose import TablesDocument
-from mpwake.model.system import Feature
+from mpwake.model.system import Feature, Home, System
 from mpwake.spec import document
 from mpwake.spec.changes import Change, apply
 from mpwake.spec.document import Node, described, from_plain
@@ -22,10 +22,13 @@ MAILBOX = 0x7F5E5000
 class Host:
     """The machine around the operating system."""
 
-    isolation: Literal["none", "tdx", "snp", "vbs"] = described("How the guest is isolated", "none")
-    vtl: bool = described("Whether it runs at a Hyper-V virtual trust level", False)
+    isolation: Literal["any", "none", "tdx", "snp", "vbs"] = described(
+        "How the guest is isolated; any: as the operating system needs it", "any"
+    )
+    vtl: bool = described("Whether it must run at a Hyper-V virtual trust level", False)
     apic: Literal["xapic", "x2apic"] = described("Mode of the local APICs", "xapic")
     tsc: int = described("The time-stamp counter at boot", 0)
+    tsc_mhz: int = described("Its frequency", 2000)
     built: tuple[Feature, ...] = described(
         "What the kernel was built with", ("acpi", "of", "smp", "x86-64", "local-apic")
     )
@@ -74,6 +77,22 @@ class Boot:
 
     situation: Situation
     tables: TablesDocument
+
+
+def settled(boot: Boot, system: System) -> Boot | None:
+    """Return a situation with what it leaves open filled in, or None where the operating system does not run in it."""
+    host = boot.situation.host
+    homes: tuple[Home, ...] = ("bare", "td", "vtl-td")
+    if host.vtl:
+        homes = ("vtl-td",) if host.isolation == "tdx" else ("vtl",)
+    elif host.isolation != "any":
+        homes = ("td", "vtl-td") if host.isolation == "tdx" else ("bare",)
+    home = next((one for one in system.hosts if one in homes), None)
+    if home is None:
+        return None
+    isolation = ("tdx" if home.endswith("td") else "none") if host.isolation == "any" else host.isolation
+    filled = attrs.evolve(host, isolation=isolation, vtl=home.startswith("vtl"))
+    return attrs.evolve(boot, situation=attrs.evolve(boot.situation, host=filled))
 
 
 @functools.cache

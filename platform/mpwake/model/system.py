@@ -18,6 +18,7 @@ from mpwake.spec.resources import relative, scenarios
 
 ResetCheck = Literal["version", "length", "zero"]
 Feature = Literal["acpi", "of", "smp", "x86-64", "local-apic"]
+Home = Literal["bare", "td", "vtl", "vtl-td"]
 
 
 @attrs.frozen
@@ -75,6 +76,9 @@ class Selection:
     bare: Literal["ipi", "nothing", "mailbox"] = described("What starts processors without a mailbox", "ipi")
     td: Literal["nothing", "ipi", "hypercall"] = described("The same in a TD", "nothing")
     ipis_too: bool = described("Whether IPIs are sent although there is a mailbox", False)
+    decides: Literal["mailbox", "isolation"] = described(
+        "Whether a mailbox is used wherever there is one, or in a TD only", "mailbox"
+    )
     unlisted: Literal["refused", "woken"] = described(
         "What a request for a processor that is not listed leads to", "refused"
     )
@@ -130,6 +134,10 @@ class Trampoline:
         "Whether each processor has data of its own there, or the next one's are written over them", "each"
     )
     page_tables: int = described("Address of the page tables that the routine loads", 0x1000000)
+    compat: bool = described("Whether a part of the routine is 32-bit code", True)
+    joins: tuple[int, int] = described(
+        "Offset of the 64-bit code that is reached from the real-mode entry, and from the 64-bit entry", (0x80, 0x80)
+    )
     touches: tuple[Touch, ...] = described(
         "What the routine does",
         (Touch("execute", 0x40, 0x60), Touch("lidt", 0xC0, 10), Touch("lgdt", 0xD0, 10), Touch("cr3", 0xE0, 8)),
@@ -181,6 +189,9 @@ class Kexec:
     tests: bool = described("Whether each is verified by Test", True)
     rereads: bool = described("Whether the first kernel reads the address from the table again at each use", False)
     tree: Literal["kept", "erased"] = described("What happens to a mailbox node of a DeviceTree", "erased")
+    checksum: Literal["left", "corrected"] = described("What becomes of the checksum of the table", "left")
+    unanswered: Literal["called-off", "goes-on"] = described("What a Test without an answer leads to", "called-off")
+    crash: Literal["one", "all"] = described("Processors that a crash kernel starts", "one")
 
 
 @attrs.frozen
@@ -189,6 +200,7 @@ class Ipi:
 
     icr: int = described("The interrupt command register, without the destination field")
     wait: int = described("TSC cycles to wait after it", 0)
+    micros: int = described("Microseconds to wait after it", 0)
     directed: bool = described("Whether it has a destination, and is sent to every processor", False)
     if_missing: bool = described("Whether it is sent only when a processor has not started", False)
 
@@ -220,6 +232,10 @@ class System:
     description: str = described("What it stands for", "")
     follows: tuple[Literal["linux", "hyperv-vtl", "asterinas", "gramine", "dt-binding"], ...] = described(
         "Implementations whose observable contract it claims to keep; dt-binding: that of the DeviceTree binding", ()
+    )
+    hosts: tuple[Home, ...] = described(
+        "Where it runs; the first that has a mailbox is taken where a situation leaves it open",
+        ("bare", "td", "vtl", "vtl-td"),
     )
     parser: Parser = described("How the MADT is read", Parser())
     tree: TreeParser | None = described("How a DeviceTree is read, if it is", TreeParser())
