@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from mpwake.checks.core import Finding, Judge, Unjudged, inconclusive
+from mpwake.checks.core import Finding, Judge, Unjudged, inconclusive, not_applicable
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.exhibit import Exhibit, Lane, Traffic, TrafficRow, traffic_exhibit
 from mpwake.evidence.trace import OPS, SENDER, Event, Fact, Kind, Trace
@@ -169,8 +169,11 @@ def _fact(value: Fact) -> str:
 
 
 def each(behaviour: Behaviour, sentence: str) -> Iterator[Trace]:
-    """Yield the trials of a probe; raise where one did not come to its end."""
-    for trace in behaviour.trials(sentence):
+    """Yield the trials of a probe; raise where there is none, or one did not come to its end."""
+    trials = behaviour.trials(sentence)
+    if not trials:
+        raise not_applicable("the target does not run in this situation")
+    for trace in trials:
         if trace.spent:
             raise inconclusive("a trial was not finished within its budget")
         yield trace

@@ -285,6 +285,8 @@ def _online(kernel: Kernel, apic: int) -> None:
     if kernel.method == "nothing" or kernel.mailbox is None or not _mailbox_usable(kernel):
         kernel.refuse("online", apic, NOT_SUPPORTED)
         kernel.say(f"processor {apic:#x} cannot be started", "error")
+        if kernel.system.failure == "panic":
+            raise Panic("a processor cannot be started")
         return
     if not _map(kernel):
         kernel.refuse("online", apic, NO_MEMORY)
