@@ -200,9 +200,9 @@ class Ipi:
 
     icr: int = described("The interrupt command register, without the destination field")
     wait: int = described("TSC cycles to wait after it", 0)
-    micros: int = described("Microseconds to wait after it", 0)
     directed: bool = described("Whether it has a destination, and is sent to every processor", False)
     if_missing: bool = described("Whether it is sent only when a processor has not started", False)
+    micros: int = described("Microseconds to wait after it, beside the cycles", 0)
 
 
 @attrs.frozen
