@@ -35,6 +35,13 @@ like_asterinas = _follows("asterinas", "Asterinas")
 like_gramine = _follows("gramine", "Gramine")
 
 
+@given("an operating system that takes a mailbox from a DeviceTree")
+def takes_tree(behaviour: Behaviour) -> None:
+    """One that claims to keep to the binding."""
+    if "dt-binding" not in behaviour.follows:
+        raise not_applicable("the operating system does not claim to take a mailbox from a DeviceTree")
+
+
 def booted(id: str, when: str, then: str, *also: Condition) -> Callable[[Judge], Judge]:
     """Register the check of a sender's requirement that is judged on a boot into a situation."""
     declare = check(id, given=(a_system, *also), when=probe(when), then=then, role=Role.SENDER)
@@ -67,7 +74,17 @@ def commands(trace: Trace) -> Iterator[tuple[Event, bytes]]:
 
 def sent(trace: Trace, command: int = WAKEUP) -> list[tuple[Event, int, int]]:
     """Return the stores of a command, each with the ApicId and the WakeupVector that stand beside it."""
-    return [(one, field(page, 4, 4), field(page, 8, 8)) for one, page in commands(trace) if field(page, 0, 2) == command]
+    found = [(one, page) for one, page in commands(trace) if field(page, 0, 2) == command]
+    return [(one, field(page, 4, 4), field(page, 8, 8)) for one, page in found]
+
+
+def acknowledged(trace: Trace) -> list[Event]:
+    """Return the stores of processors that make Command 0."""
+    return [
+        one
+        for one, before in pages(trace)
+        if one.kind is Kind.STORE and one.agent != SENDER and one.touches(0, 2) and field(before, 0, 2)
+    ]
 
 
 def noted(trace: Trace, kind: Kind, note: str = "") -> list[Event]:

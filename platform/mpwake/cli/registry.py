@@ -228,6 +228,7 @@ def _ranges(ids: list[str]) -> str:
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Return every published schema by its name."""
+    from mpwake.model.scenario import ScenarioFile
     from mpwake.spec import document
     from mpwake.spec.requirements import Area
     from mpwake.suite import events
@@ -239,13 +240,14 @@ def schemas() -> dict[str, dict[str, Any]]:
         "requirement": document.schema("A file of the requirement registry", Area),
         "platform": document.schema("A platform of the model", Platform),
         "mutant": document.schema("A file of mutants", MutantFile),
+        "scenario": document.schema("A scenario that can be run again", ScenarioFile),
         "target": document.schema("A target declared in YAML", TargetDocument),
         "events": document.schema("One line of an event stream", *events.KINDS.values()),
     }
 
 
 @click.command("schema")
-@click.argument("name", type=click.Choice(["requirement", "platform", "mutant", "target", "events"]))
+@click.argument("name", type=click.Choice(["requirement", "platform", "mutant", "scenario", "target", "events"]))
 def schema_command(name: str) -> None:
     """Print the JSON Schema of a document that the suite reads or writes."""
     click.echo(json.dumps(schemas()[name], indent=2))

@@ -98,7 +98,7 @@ class Region:
 
     ``memory`` is its type in the memory map that the operating system gets, ``access`` what the processors may do there
     (of "rwx"; with CR0.WP 0 they may write wherever they may read), ``used`` when they need it: ``wait`` while they
-    poll, ``entry`` in the code at ResetVector before that has loaded its own page tables, ``reset`` in that code at all.
+    poll, ``entry`` in the code at ResetVector before it has loaded its own page tables, ``reset`` in that code at all.
     ``private``, ``accepted`` and ``measured`` tell of a page of a confidential guest at hand-off. None and "" are what
     the target does not tell.
     """

@@ -16,7 +16,7 @@ from mpwake.evidence.trace import ACTIONS, Event, Kind, Trace
 from mpwake.model.agent import PAGE
 from mpwake.model.environment import regions
 from mpwake.model.kernel import Ask, Item, Kernel, data_of, joins, plan, reset_state
-from mpwake.model.probe import agent
+from mpwake.model.probe import MEMORIES, Schedule, agent
 from mpwake.model.program import Program
 from mpwake.model.simulator import Simulation, simulate
 from mpwake.model.situation import Boot, settled
@@ -172,7 +172,12 @@ def _merged(kernel: Kernel, trace: Trace) -> Trace:
     return attrs.evolve(trace, events=tuple(merge.events))
 
 
-SCHEDULES = tuple((memory, seed) for memory in ("sc", "tso", "relaxed") for seed in range(2))
+SEEDS = 2
+
+
+def booted(sender: Program, system: System, boot: Boot, schedule: Schedule) -> Trace:
+    """Boot an operating system into a situation under one schedule."""
+    return run(system, boot, _simulator(sender, boot, schedule))
 
 
 def boots(sender: Program, system: System, boot: Boot, seed: int = 0) -> Iterator[Trace]:
@@ -182,17 +187,18 @@ def boots(sender: Program, system: System, boot: Boot, seed: int = 0) -> Iterato
     """
     if settled(boot, system) is None:
         return
-    for memory, number in SCHEDULES:
-        yield run(system, boot, _simulator(sender, boot, memory, seed * len(SCHEDULES) + number))
+    for number in range(len(MEMORIES) * SEEDS):
+        drawn = (seed * len(MEMORIES) * SEEDS + number) % (1 << 64)
+        yield booted(sender, system, boot, Schedule(MEMORIES[number // SEEDS], drawn))
 
 
-def _simulator(sender: Program, boot: Boot, memory: str, seed: int) -> Simulate:
+def _simulator(sender: Program, boot: Boot, schedule: Schedule) -> Simulate:
     situation = boot.situation
     ids = (situation.boot_id, *situation.ids)
 
     def carry_out(kernel: Kernel, asked: list[Ask], gone: frozenset[int], page: bytes) -> Trace:
         if not asked:
-            return Trace(ids, (), page, page, 0, memory)
+            return Trace(ids, (), page, page, 0, schedule.memory)
         there = kernel.mailbox is not None and kernel.mailbox.address == situation.mailbox
         loops = situation.loops or [situation.loop] * len(situation.ids)
         parked = [there and apic not in gone for apic in situation.ids]
@@ -202,8 +208,8 @@ def _simulator(sender: Program, boot: Boot, memory: str, seed: int) -> Simulate:
                 programs=(sender, *programs),
                 ids=ids,
                 requests=tuple((one.op, one.id, one.vector) for one in asked),
-                memory=memory,
-                seed=seed,
+                memory=schedule.memory,
+                seed=schedule.seed,
                 page=page,
             )
         )

@@ -127,6 +127,9 @@ class Host:
     ids: tuple[int, ...] = described(
         "APIC IDs that it tells the processors, in their order; the true ones unless given", ()
     )
+    holds: tuple[int, ...] = described(
+        "Steps for which it holds each processor back before it first polls, in their order", ()
+    )
     refuses: tuple[int, ...] = described("APIC IDs of processors whose calls it refuses", ())
     seeds: bool = described("Whether it is the host that poisons the page, before the guest starts", False)
     entry: int = described("Mailbox address of a wakeup entry in the MADT that it hands over; none when 0", 0)

@@ -13,9 +13,9 @@ import attrs
 
 from mpwake.evidence.trace import OPS, SENDER, Event, Kind, Trace
 from mpwake.model import environment
-from mpwake.model.agent import PAGE, load_agent
+from mpwake.model.agent import PAGE, Branch, Operation, load_agent
 from mpwake.model.environment import Environment, Host
-from mpwake.model.program import Program, compile_node
+from mpwake.model.program import Program, compile_agent, compile_node
 from mpwake.model.simulator import Simulation, simulate, simulate_ticks
 from mpwake.spec import document
 from mpwake.spec.document import described
@@ -68,13 +68,15 @@ class Probe:
     poison: tuple[Poison, ...] = described("Bytes of the page before that; the rest is as firmware hands it over", ())
     loops: tuple[str, ...] = described("For a bring-up: the agent of each processor, all acpi-6.6 unless given", ())
     ticks: bool = described("Whether to run it tick by tick too, which cannot tell that nothing happens any more", True)
-    host: Host = described("For an AP loop: what the host does", Host())
+    host: Host = described("What the host does", Host())
 
     def __attrs_post_init__(self) -> None:
         if self.loops and len(self.loops) != len(self.ids):
             raise ValueError(f"{len(self.loops)} loops for {len(self.ids)} processors")
         if self.host.ids and len(self.host.ids) != len(self.ids):
             raise ValueError(f"the host tells {len(self.host.ids)} APIC IDs to {len(self.ids)} processors")
+        if self.host.holds and len(self.host.holds) != len(self.ids):
+            raise ValueError(f"the host holds {len(self.host.holds)} of {len(self.ids)} processors")
 
 
 @attrs.frozen
@@ -120,24 +122,62 @@ def agent(name: str) -> Program:
     return compile_node(load_agent(name))
 
 
-SCHEDULES = tuple((memory, seed) for memory in ("sc", "tso", "relaxed") for seed in range(4))
+@functools.lru_cache(256)
+def held(loop: Program, steps: int) -> Program:
+    """Return a loop whose processor does nothing for that many steps before it begins."""
+    if steps == 0:
+        return loop
+    parts = loop.agent
+    begin = parts.entry or "begin"
+    lines = parts.program if parts.entry else (Operation(label=begin), *parts.program)
+    wait = (Operation(label="held"), Operation(delay=steps), Operation(branch=Branch(to=begin)))
+    return compile_agent(attrs.evolve(parts, program=(*lines, Operation(halt=True), *wait), entry="held"))
+
+
+MEMORIES: tuple[Literal["sc", "tso", "relaxed"], ...] = ("sc", "tso", "relaxed")
+SEEDS = 4
 TICKS = 40_000
+
+
+@attrs.frozen
+class Schedule:
+    """Which of the schedules a trial has."""
+
+    memory: Literal["sc", "tso", "relaxed"] = described("The memory model", "tso")
+    seed: int = described("What the pace of each agent is drawn from", 0)
+    engine: Literal["events", "ticks"] = described(
+        "The event-driven simulator, or the one that goes tick by tick", "events"
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 <= self.seed < 1 << 64:
+            raise ValueError(f"the seed {self.seed} does not fit into 64 bits")
 
 
 Engine = Callable[[Simulation], Trace]
 
 
-def trials(tested: Program, one: Probe, seed: int = 0, announced: str = "") -> Iterator[Trace]:
-    """Run a probe on an agent: under every memory model, several schedules of each engine.
+def schedules(one: Probe, seed: int = 0) -> Iterator[Schedule]:
+    """Yield the schedules that a probe is run under: with every memory model, several of each engine."""
+    for number in range(len(MEMORIES) * SEEDS):
+        drawn = (seed * len(MEMORIES) * SEEDS + number) % (1 << 64)
+        yield Schedule(MEMORIES[number // SEEDS], drawn, "events")
+        if one.ticks:
+            yield Schedule(MEMORIES[number // SEEDS], drawn, "ticks")
 
-    ``announced`` tells where the platform announces the mailbox, when it does.
-    """
+
+def trial(tested: Program, one: Probe, schedule: Schedule, announced: str = "") -> Trace:
+    """Run a probe on an agent under one schedule; ``announced`` tells where the platform announces the mailbox."""
+    engine: Engine = simulate if schedule.engine == "events" else _ticks
+    simulation = _simulation(tested, one, schedule.memory, schedule.seed)
     receiver = tested.agent.role is Role.RECEIVER
-    for memory, number in SCHEDULES:
-        simulation = _simulation(tested, one, memory, seed * len(SCHEDULES) + number)
-        engines: list[Engine] = [simulate, _ticks] if one.ticks else [simulate]
-        for engine in engines:
-            yield _observed(tested, one, engine, simulation, announced) if receiver else engine(simulation)
+    return _observed(tested, one, engine, simulation, announced) if receiver else engine(simulation)
+
+
+def trials(tested: Program, one: Probe, seed: int = 0, announced: str = "") -> Iterator[Trace]:
+    """Run a probe on an agent under all its schedules."""
+    for schedule in schedules(one, seed):
+        yield trial(tested, one, schedule, announced)
 
 
 def _ticks(simulation: Simulation) -> Trace:
@@ -156,7 +196,10 @@ def _simulation(tested: Program, one: Probe, memory: str, seed: int) -> Simulati
         page = page if environment.poisoned(around, one.host) else page_of(attrs.evolve(one, poison=()))
     else:
         programs = (tested, *map(agent, one.loops or ["acpi-6.6"] * len(one.ids)))
-    return Simulation(programs, (BOOT_ID, *ids), requests, memory, seed, page)
+    sender, *loops = programs
+    holds = one.host.holds or [0] * len(loops)
+    parked = (held(loop, steps) for loop, steps in zip(loops, holds, strict=True))
+    return Simulation((sender, *parked), (BOOT_ID, *ids), requests, memory, seed, page)
 
 
 def _asked(around: Environment, one: Probe) -> tuple[tuple[int, int, int], ...]:

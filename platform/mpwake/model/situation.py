@@ -11,7 +11,7 @@ from mpwake.evidence.compose import TablesDocument
 from mpwake.model.system import Feature, Home, System
 from mpwake.spec import document
 from mpwake.spec.changes import Change, apply
-from mpwake.spec.document import Node, described, from_plain
+from mpwake.spec.document import Node, described
 from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.spec.resources import relative, scenarios
 
@@ -116,7 +116,11 @@ def situation(sentence: str) -> Boot:
     known = situations()
     if sentence not in known:
         raise InputError(f"no situation says {sentence!r}", hint=did_you_mean(sentence, known))
-    one, at = known[sentence]
+    return boot_of(*known[sentence])
+
+
+def boot_of(one: Situation, at: Node) -> Boot:
+    """Return a situation with what firmware publishes in it; ``at`` is its YAML."""
     path = scenarios("situations") / "firmware.yaml"
     published = document.load(path, relative(path))
     if one.firmware not in published.value:
@@ -124,5 +128,5 @@ def situation(sentence: str) -> Boot:
         raise at.value["firmware"].error(f"no firmware {one.firmware!r}", hint)
     tables = published.value[one.firmware]
     if one.changes:
-        apply(tables, one.changes, at.value.get("changes", from_plain([], at.file)))
+        apply(tables, one.changes, at.value["changes"])
     return Boot(one, document.decode(tables, TablesDocument))

@@ -307,6 +307,31 @@ def _decode_record(node: Node, of: Any) -> Any:
         raise node.error(str(error)) from None
 
 
+def encode(value: Any) -> Plain:
+    """Return the bare data of a decoded document: what ``decode`` would take back, without what is as by default."""
+    if isinstance(value, Node):
+        return value.plain()
+    if isinstance(value, enum.Enum):
+        return typing.cast("Plain", value.value)
+    if attrs.has(type(value)):
+        fields = [(field, getattr(value, field.name)) for field in attrs.fields(type(value))]
+        return {key_of(field): encode(item) for field, item in fields if item != _default(field)}
+    if isinstance(value, dict):
+        return {str(name): encode(item) for name, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [encode(item) for item in value]
+    return typing.cast("Plain", value)
+
+
+def _default(field: Any) -> Any:
+    return field.default.factory() if isinstance(field.default, attrs.Factory) else field.default  # type: ignore[arg-type]
+
+
+def dump(value: Any) -> str:
+    """Return a decoded document as YAML."""
+    return yaml.safe_dump(encode(value), sort_keys=False, width=110, allow_unicode=True)
+
+
 def described(doc: str, default: Any = attrs.NOTHING, key: str | None = None) -> Any:
     """Declare a field of a document class with the sentence that its JSON Schema and its errors carry.
 

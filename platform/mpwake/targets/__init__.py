@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from mpwake.spec import document
+from mpwake.spec.document import Node
 from mpwake.spec.editions import Edition
 from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.targets.base import Target, TargetDocument
 from mpwake.targets.model import open_model
+from mpwake.targets.scenario import open_scenario
 from mpwake.targets.tables import open_tables
 
-KINDS = ("model", "tables")
+KINDS = ("model", "tables", "scenario")
 
 
 def open_target(spec: str, extra: tuple[str, ...] = ()) -> Target:
@@ -40,14 +42,25 @@ def _open(kind: str, location: str, base: Path, evidence: tuple[str, ...], extra
         own = location.endswith((".yaml", ".yml"))
         return open_model(str(base / location) if own else location or "reference")
     if not location:
-        raise InputError("tables: names no place", hint="for example tables:/sys/firmware/acpi/tables")
+        example = {"tables": "tables:/sys/firmware/acpi/tables", "scenario": "scenario:failing.yaml"}[kind]
+        raise InputError(f"{kind}: names no place", hint=f"for example {example}")
+    if kind == "scenario":
+        if evidence or extra:
+            raise InputError("a scenario takes no further evidence", hint="declare it in the file")
+        return open_scenario(base / location)
     return open_tables(location, extra, base, evidence)
 
 
 def _open_document(path: Path, extra: tuple[str, ...]) -> Target:
     node = document.load(path)
+    if isinstance(node.value, dict) and "location" not in node.value and _says(node, "kind") == "scenario":
+        return _open("scenario", path.name, path.parent, (), extra)
     declared = document.decode(node, TargetDocument)
     if declared.kind not in KINDS:
         raise node.value["kind"].error(f"no target of kind {declared.kind!r}", did_you_mean(declared.kind, KINDS))
     target = _open(declared.kind, declared.location, path.parent, declared.evidence, extra)
     return target if declared.edition is None else target.held_to(Edition(declared.edition), f"{path} says so")
+
+
+def _says(node: Node, key: str) -> object:
+    return node.value[key].value if key in node.value else None

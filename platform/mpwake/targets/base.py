@@ -30,6 +30,7 @@ class Target:
 
     ``tables`` is its evidence in that role, if it has it, and ``driven`` that in the others; ``edition`` is the one
     that it declares, with the reason, or None; ``notes`` are what the reader noticed and a person should know.
+    ``selects`` are the requirements that it can be judged by, where these are not all.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Target:
     edition: Edition | None = None
     edition_reason: str = ""
     notes: tuple[str, ...] = ()
+    selects: tuple[str, ...] = ()
 
     @property
     def roles(self) -> frozenset[Role]:

@@ -93,26 +93,43 @@ def announcement(tables: TablesDocument | None) -> str:
     return "madt" if tables.madt else "devicetree"
 
 
-def behaviour_of(platform: Platform, role: Role) -> Behaviour | None:
-    """Return a platform's agent in a role, ready to be probed; numba is imported when the first probe is run."""
-    agent = agent_of(platform, role)
-    if agent is None:
-        return None
-    announced = announcement(platform.tables)
+@attrs.frozen
+class Driver:
+    """A platform's agent in a role, ready to be driven; numba is imported when the first trial is run."""
 
-    system = document.decode(platform.system, System) if platform.system and role is Role.SENDER else None
+    agent: Node
+    role: Role
+    system: System | None
+    announced: str
 
-    def drive(sentence: str, seed: int) -> tuple[Trace, ...]:
+    def drive(self, sentence: str, seed: int) -> tuple[Trace, ...]:
+        """Run the probe, or boot into the situation, that a sentence names."""
         from mpwake.model.boot import boots
         from mpwake.model.probe import probe, trials
         from mpwake.model.program import compile_node
 
-        if system and sentence in situations():
-            return tuple(boots(compile_node(agent), system, situation(sentence), seed))
-        return tuple(trials(compile_node(agent), probe(sentence, role), seed, announced))
+        program = compile_node(self.agent)
+        if self.system and sentence in situations():
+            return tuple(boots(program, self.system, situation(sentence), seed))
+        return tuple(trials(program, probe(sentence, self.role), seed, self.announced))
 
-    follows = frozenset(system.follows) if system else frozenset()
-    return Behaviour(drive, Edition(platform.edition), follows=follows, boots=role is Role.SENDER and system is not None)
+
+def driver_of(platform: Platform, role: Role) -> Driver | None:
+    """Return what drives a platform in a role, or None where it has nothing there."""
+    agent = agent_of(platform, role)
+    if agent is None:
+        return None
+    system = document.decode(platform.system, System) if platform.system and role is Role.SENDER else None
+    return Driver(agent, role, system, announcement(platform.tables))
+
+
+def behaviour_of(platform: Platform, role: Role) -> Behaviour | None:
+    """Return the evidence of a platform in a role, or None where it has nothing there."""
+    driver = driver_of(platform, role)
+    if driver is None:
+        return None
+    follows = frozenset(driver.system.follows) if driver.system else frozenset()
+    return Behaviour(driver.drive, Edition(platform.edition), follows=follows, boots=driver.system is not None)
 
 
 def sources_of(tables: Tables) -> tuple[Source, ...]:
