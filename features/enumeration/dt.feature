@@ -129,3 +129,73 @@ Feature: Enumeration of the mailbox in a DeviceTree
     And a mailbox that a DeviceTree announces
     When the operating system wakes one processor after the other
     Then the loop keeps to every rule of ACPI for receivers
+
+  @DT-05 @sender
+  Scenario: The OS does not use a mailbox node with an unaligned base
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    And an operating system that takes a mailbox from a DeviceTree
+    When an operating system boots with a mailbox node whose base is not aligned
+    Then a node with an unaligned base gives no mailbox
+
+  @DT-06 @sender
+  Scenario: The OS does not use a mailbox node of another size
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    And an operating system that takes a mailbox from a DeviceTree
+    When an operating system boots with a mailbox node of 0x800 bytes
+    Then a node of any size but 0x1000 gives no mailbox
+
+  @DT-12 @sender
+  Scenario: A mailbox from the DeviceTree serves each AP once
+    Given an operating system that boots
+    And an operating system that takes a mailbox from a DeviceTree
+    When an operating system boots from a DeviceTree and is asked to take a processor offline
+    Then no processor is given back, tested or woken again
+
+  @DT-13 @sender
+  Scenario: The mailbox node alone announces the wakeup method
+    Given an operating system that boots
+    And an operating system that takes a mailbox from a DeviceTree
+    When an operating system boots with a mailbox node in the DeviceTree
+    Then the mailbox is used although nothing but its node announces it
+
+  @DT-15 @sender
+  Scenario: The OS takes the reg of a cpu node for the APIC ID
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    And an operating system that takes a mailbox from a DeviceTree
+    When an operating system boots with a mailbox node in the DeviceTree
+    Then ApicId is the reg of the cpu node, above 255 too
+
+  @DT-16 @sender
+  Scenario: The OS skips a cpu node without a usable reg
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    And an operating system that takes a mailbox from a DeviceTree
+    When an operating system boots with a cpu node that has no reg
+    Then a cpu node without reg is skipped with a warning, and the boot goes on
+
+  @DT-17 @sender
+  Scenario: The OS skips failed cpu nodes and still enumerates disabled ones
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    And an operating system that takes a mailbox from a DeviceTree
+    When an operating system boots with failed and disabled cpu nodes
+    Then failed cpu nodes are skipped and disabled ones enumerated
+
+  @DT-19 @sender
+  Scenario: The OS takes the first compatible node and ignores its status
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    And an operating system that takes a mailbox from a DeviceTree
+    When an operating system boots with two mailbox nodes
+    Then the first mailbox node is used, whatever the status of one is
+
+  @DT-20 @sender
+  Scenario: The OS ignores an invalid mailbox node and goes on
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    And an operating system that takes a mailbox from a DeviceTree
+    When an operating system boots with a mailbox node that has no reg
+    Then an invalid mailbox node costs the mailbox and not the boot

@@ -151,3 +151,58 @@ Feature: Enumeration of the mailbox in the MADT
     And an operating system that behaves as Linux
     When an operating system boots with MailBoxAddress 0
     Then each start is refused as not supported, and physical page 0 is not touched
+
+  @MADT-10 @sender
+  Scenario: A mailbox with ResetVector 0 is not reset
+    Given an operating system that boots
+    When an operating system boots with ResetVector 0 and is asked to take a processor offline
+    Then the mailbox is not taken for one that can be reset
+
+  @MADT-18 @sender
+  Scenario: The OS wakes processors that type 9 entries describe
+    Given an operating system that boots
+    When an operating system boots with sparse APIC IDs
+    Then a processor of a type 9 entry is addressed by all 32 bits of its APIC ID
+
+  @MADT-20 @sender
+  Scenario: Processors whose Enabled flag is clear are not woken
+    Given an operating system that boots
+    When an operating system boots with processor entries that are not enabled
+    Then no processor whose Enabled flag is clear is woken
+
+  @MADT-22 @sender
+  Scenario: The OS reads ResetVector only from a version 1 entry of at least 24 bytes
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    When an operating system boots with a version 1 entry of 16 bytes and is asked to take a processor offline
+    Then the bytes of the next entry are not taken for a ResetVector
+
+  @MADT-24 @sender
+  Scenario: A version 0 parser accepts a newer or longer entry
+    Given an operating system that boots
+    When an operating system boots with sparse APIC IDs
+    Then a version 1 entry of 24 bytes is not refused
+
+  @MADT-25 @sender
+  Scenario: The OS takes the known prefix of a later or longer wakeup entry
+    Given an operating system that boots
+    When an operating system boots with a wakeup entry of version 2 and 32 bytes
+    Then the mailbox of an entry that is newer and longer is used
+
+  @MADT-27 @sender
+  Scenario: The OS diagnoses or refuses an unaligned MADT mailbox address
+    Given an operating system that boots
+    When an operating system boots with an unaligned MailBoxAddress
+    Then an unaligned MailBoxAddress is refused, or reported
+
+  @MADT-28 @sender
+  Scenario: A malformed wakeup entry does not stop the parsing of other entries
+    Given an operating system that boots
+    When an operating system boots with a wakeup entry of 12 bytes between processor entries
+    Then a malformed wakeup entry costs neither the boot nor a processor
+
+  @MADT-29 @sender
+  Scenario: The OS does not take the first processor entry for itself
+    Given an operating system that boots
+    When an operating system boots on a processor that the MADT lists third
+    Then the boot processor is known by its own APIC ID and not by its place

@@ -100,3 +100,39 @@ Feature: The mailbox page as firmware hands it over
   @MEM-13 @receiver
   Scenario: The half that belongs to firmware is held against nobody who uses it
     When no implementation is driven
+
+  @MEM-04 @sender
+  Scenario: The OS stores in bytes 0 to 2047 only
+    Given a bring-up through the mailbox
+    When three processors are woken in a page whose fields are poisoned
+    Then every store of the operating system lies wholly in bytes 0 to 2047
+
+  @MEM-08 @sender
+  Scenario: The OS takes Command for 16 bits at offset 0
+    Given a bring-up through the mailbox
+    When three processors are woken in a page whose fields are poisoned
+    Then no access to Command goes beyond bytes 0 and 1
+
+  @MEM-10 @sender
+  Scenario: The OS writes ApicId as 32 bits at offset 4
+    Given a bring-up through the mailbox
+    When three processors are woken in a page whose fields are poisoned
+    Then all four bytes at offset 4 are the target's APIC ID
+
+  @MEM-11 @sender
+  Scenario: The OS writes WakeupVector as 64 bits at offset 8
+    Given a bring-up through the mailbox
+    When three processors are woken in a page whose fields are poisoned
+    Then all eight bytes at offset 8 are the wakeup vector
+
+  @MEM-12 @sender
+  Scenario: The OS keeps what it puts into the mailbox page in ReservedForOs
+    Given an operating system that boots
+    When an operating system boots without usable memory below 1 MiB
+    Then what the operating system puts into the mailbox page lies in bytes 16 to 2047
+
+  @MEM-14 @sender
+  Scenario: The OS stores its values in little-endian order
+    Given a bring-up through the mailbox
+    When three processors are woken in a page whose fields are poisoned
+    Then no field has its bytes in reverse

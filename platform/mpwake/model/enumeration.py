@@ -164,7 +164,7 @@ def _on_cpus(tree: Fdt, name: str) -> Mailbox | None:
 
 def _disabled(node: Node) -> bool:
     status = node.prop("status")
-    return status is not None and status.strings != ("okay",)
+    return status is not None and status.strings not in (("okay",), ("ok",))
 
 
 def _is_mailbox(node: Node) -> bool:
