@@ -99,6 +99,7 @@ class Judgement:
 
 CONDITIONS: dict[str, Condition] = {}
 CHECKS: dict[tuple[str, Role], Check] = {}
+CLAIMS: dict[str, Check] = {}
 
 
 def _condition(keyword: str, sentence: str) -> Callable[[Callable[[Any], None]], Condition]:
@@ -136,7 +137,17 @@ def check(
     """Register the check of a requirement in a role."""
 
     def declare(judge: Judge) -> Judge:
-        CHECKS[id, role] = Check(id, role, given, when, then, judge)
+        CHECKS[id, role] = CLAIMS[then] = Check(id, role, given, when, then, judge)
+        return judge
+
+    return declare
+
+
+def claim(id: str, *, given: tuple[Condition, ...], when: Condition, then: str, role: Role) -> Callable[[Judge], Judge]:
+    """Register what the feature of one system claims under a requirement, beside the check that everybody has."""
+
+    def declare(judge: Judge) -> Judge:
+        CLAIMS[then] = Check(id, role, given, when, then, judge)
         return judge
 
     return declare

@@ -180,7 +180,7 @@ def coverage_rows() -> list[Row]:
 
     checked = {one for one, _ in CHECKS}
     mutated = {one.breaks for one, _ in mutants()}
-    told = {one for scenario in catalogue.scenarios() for one in scenario.ids}
+    told = {one for scenario in catalogue.scenarios() for one in scenario.ids if not scenario.system}
     beyond = {one.id for one in registry().requirements.values() if one.unobservable}
     rows = []
     for area in registry().areas:

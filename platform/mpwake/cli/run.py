@@ -138,7 +138,7 @@ def run_command(
     """
     target, selection = _open(words, extra, edition)
     roles = frozenset(Role(one) for one in role) & target.roles if role else target.roles
-    scenarios = select(selection or target.selects, roles)
+    scenarios = select(selection or target.selects, roles, target.platform)
     options = Options(_strict(strict), seed, tuple(sys.argv[1:]))
     folder = _prepare(out)
     if not quiet:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from mpwake.checks import core
-from mpwake.checks.core import CHECKS, CONDITIONS, Check, Condition, Evidence, Judgement, Unjudged
+from mpwake.checks.core import CLAIMS, CONDITIONS, Check, Condition, Evidence, Judgement, Unjudged
 from mpwake.spec.requirements import Role
 from mpwake.spec.verdicts import Verdict
 from mpwake.suite.catalogue import Scenario
@@ -62,7 +62,7 @@ def bind_conditions(keyword: str, declare: Declare) -> None:
 
 def bind_claims(declare: Declare) -> None:
     """Give every check's claim its step."""
-    for check in CHECKS.values():
+    for check in CLAIMS.values():
 
         def step(context: Any, check: Check = check) -> None:
             judge(context, check)

@@ -18,6 +18,7 @@ from mpwake.spec.resources import relative, suite_root
 
 _KEYWORD = re.compile(r"(Feature|Rule|Background|Scenario Outline|Scenario|Examples):\s*(.*)")
 _STEP = re.compile(r"(Given|When|Then|And|But|\*) (.*)")
+SYSTEMS = "systems"
 ROLES = {role.value: role for role in Role}
 
 
@@ -46,6 +47,12 @@ class Scenario:
     def place(self) -> str:
         """``file:line``."""
         return f"{self.file}:{self.line}"
+
+    @property
+    def system(self) -> str:
+        """The platform that its feature is about and that alone it judges, or "" where it judges whatever there is."""
+        path = Path(self.file)
+        return path.stem if path.parent.name == SYSTEMS else ""
 
     @property
     def chapter(self) -> str:

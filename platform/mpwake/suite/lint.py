@@ -10,11 +10,13 @@ from pathlib import Path
 
 import attrs
 
-from mpwake.checks.core import CHECKS, CONDITIONS, Check, nothing_driven
+from mpwake.checks.core import CHECKS, CLAIMS, CONDITIONS, Check, nothing_driven
+from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Role, registry
 from mpwake.spec.resources import relative, suite_root
 from mpwake.suite.catalogue import ROLES, Scenario, scenarios
 from mpwake.suite.mutants import mutants
+from mpwake.targets.model import platform_names
 
 COMPLETE_ROLES = (Role.TABLES,)
 _NEARLY = re.compile(r"(Feature|Rule|Background|Scenario( Outline)?|Examples)\b(?!:)", re.IGNORECASE)
@@ -42,6 +44,9 @@ def _kinds(scenario: Scenario) -> Iterator[tuple[str, str]]:
 
 
 def _checks(scenario: Scenario) -> list[Check]:
+    if scenario.system:
+        claimed = [CLAIMS[sentence] for _, sentence in scenario.steps if sentence in CLAIMS]
+        return [one for one in claimed if one.id in scenario.ids and one.role in scenario.roles]
     return [CHECKS[one, role] for one in scenario.ids for role in scenario.roles if (one, role) in CHECKS]
 
 
@@ -61,8 +66,10 @@ def _tags(scenario: Scenario) -> Iterator[str]:
 
 def _place(scenario: Scenario) -> Iterator[str]:
     known = registry().requirements
+    if scenario.system and scenario.system not in platform_names():
+        yield f"no platform is called {scenario.system}"
     for one in scenario.ids:
-        if one not in known:
+        if one not in known or scenario.system:
             continue
         area = registry().area_of(one)
         expected = f"features/{area.chapter}/{area.area.lower()}.feature"
@@ -126,20 +133,25 @@ def _duplicates() -> Iterator[Problem]:
 
 
 def _served() -> Iterator[Problem]:
-    told = {(one, role) for scenario in scenarios() for one in scenario.ids for role in scenario.roles}
+    general = [scenario for scenario in scenarios() if not scenario.system]
+    told = {(one, role) for scenario in general for one in scenario.ids for role in scenario.roles}
     broken = {(mutant.breaks, mutant.role) for mutant, _ in mutants()}
     for one in registry().requirements.values():
         for role in set(one.roles) & set(COMPLETE_ROLES):
             for what, there in (("scenario", told), ("check", set(CHECKS)), ("mutant", broken)):
                 if (one.id, role) not in there and not (one.unobservable and what != "scenario"):
                     yield Problem(one.id, f"no {what} in the role {role.value}")
+    used = {sentence for scenario in scenarios() for _, sentence in scenario.steps}
+    for check in CLAIMS.values():
+        if check.then not in used:
+            yield Problem(check.id, f"no scenario claims {check.then!r}")
     for one_id, role in CHECKS:
         if role not in registry()[one_id].roles:
             yield Problem(one_id, f"a check in the role {role.value}, which the registry does not give it")
 
 
 def _unused() -> Iterator[Problem]:
-    used = {condition.sentence for check in CHECKS.values() for condition in (*check.given, check.when)}
+    used = {condition.sentence for check in CLAIMS.values() for condition in (*check.given, check.when)}
     for sentence in CONDITIONS:
         if sentence not in used | {nothing_driven.sentence}:
             yield Problem("checks", f"no check uses the condition {sentence!r}")
@@ -158,7 +170,11 @@ def problems() -> tuple[Problem, ...]:
 
 def main() -> int:
     """Print every problem; exit with 1 when there is one."""
-    found = problems()
+    try:
+        found = problems()
+    except InputError as error:
+        print(f"mpwake: {error}", file=sys.stderr)
+        return 2
     for problem in found:
         print(problem)
     print(f"{len(scenarios())} scenarios, {len(found)} problems", file=sys.stderr)

@@ -18,6 +18,11 @@ def _by_place(word: str, known: tuple[Scenario, ...]) -> list[Scenario] | None:
         return None
     wanted = path.removeprefix("./")
     inside = [one for one in known if f"/{one.file}".endswith(f"/{wanted}") or wanted.endswith(f"/{one.file}")]
+    others = [one for one in scenarios() if f"/{one.file}".endswith(f"/{wanted}")] if not inside else []
+    if others:
+        raise InputError(
+            f"{path} is about the platform {others[0].system} alone", hint=f"model:{others[0].system} before it"
+        )
     if not inside:
         raise InputError(f"no feature file {path!r}", hint=did_you_mean(path, {one.file for one in known}))
     if not line:
@@ -45,12 +50,13 @@ def _by_word(word: str, known: tuple[Scenario, ...]) -> list[Scenario]:
     raise InputError(f"nothing is called {word!r}", hint=did_you_mean(tag, {*requirements, *ORDER, *tags}))
 
 
-def select(words: Iterable[str], roles: frozenset[Role]) -> tuple[Scenario, ...]:
+def select(words: Iterable[str], roles: frozenset[Role], system: str = "") -> tuple[Scenario, ...]:
     """Return the scenarios that any of ``words`` names, or all, as far as they belong to ``roles``.
 
-    Raises ``InputError`` for a word that names nothing, ``NothingSelected`` when nothing is left.
+    The features of the platform ``system`` are among them, those of other platforms are not. Raises ``InputError`` for
+    a word that names nothing, ``NothingSelected`` when nothing is left.
     """
-    known = scenarios()
+    known = tuple(one for one in scenarios() if one.system in ("", system))
     words = tuple(words)
     chosen = {one.place for word in words for one in _by_word(word, known)}
     found = tuple(one for one in known if (not words or one.place in chosen) and roles.intersection(one.roles))

@@ -30,7 +30,8 @@ class Target:
 
     ``tables`` is its evidence in that role, if it has it, and ``driven`` that in the others; ``edition`` is the one
     that it declares, with the reason, or None; ``notes`` are what the reader noticed and a person should know.
-    ``selects`` are the requirements that it can be judged by, where these are not all.
+    ``selects`` are the requirements that it can be judged by, where these are not all. ``platform`` is the name of the
+    model's platform that it is, if it is one: features of its own belong to it.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Target:
     edition_reason: str = ""
     notes: tuple[str, ...] = ()
     selects: tuple[str, ...] = ()
+    platform: str = ""
 
     @property
     def roles(self) -> frozenset[Role]:

@@ -168,4 +168,5 @@ def open_model(name: str) -> Target:
         driven={role: side for role in DRIVEN if (side := behaviour_of(platform, role))},
         edition=Edition(platform.edition),
         edition_reason="the platform keeps to it",
+        platform=name,
     )
