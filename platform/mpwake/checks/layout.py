@@ -60,14 +60,14 @@ def command_is_two_bytes(behaviour: Behaviour) -> Iterator[Finding]:
     for trace in each(behaviour, POISONED):
         page = bytearray(trace.before)
         for one in trace.events:
-            before = field(page, start, width)
             if one.kind is Kind.STORE:
                 page[one.offset : one.offset + one.width] = one.value.to_bytes(one.width, "little")
             if one.agent != SENDER or one.kind not in (Kind.LOAD, Kind.STORE) or not one.touches(0, 2):
                 continue
-            weight = None if field(page, start, width) != before else Weight.ROBUSTNESS
+            kept = field(page, start, width) == field(trace.before, start, width)
             good = one.offset + one.width <= start
-            yield Finding(good, _at(one), "nothing beyond byte 1", (told(trace, one),), None if good else weight)
+            weight = Weight.ROBUSTNESS if kept and not good else None
+            yield Finding(good, _at(one), "nothing beyond byte 1", (told(trace, one),), weight)
 
 
 @_layout("MEM-10", "all four bytes at offset 4 are the target's APIC ID")
