@@ -39,3 +39,16 @@ Feature: When no answer comes
     Given a bring-up through the mailbox
     When a processor never acknowledges
     Then it reports the failure and goes on with the next processor
+
+  @TMO-05 @sender
+  Scenario: Linux gives up on a Test after about one second and says so
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    When an operating system takes two processors offline, and the first never answers Test
+    Then the wait for Test ends within a million polls, an error is told, and Command stays 2
+
+  @TMO-09 @sender
+  Scenario: The reset environment is kept after a Test that was not answered
+    Given an operating system that boots
+    When an operating system takes two processors offline, and the first never answers Test
+    Then the reset environment of the processor that did not answer is not freed

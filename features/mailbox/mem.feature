@@ -136,3 +136,15 @@ Feature: The mailbox page as firmware hands it over
     Given a bring-up through the mailbox
     When three processors are woken in a page whose fields are poisoned
     Then no field has its bytes in reverse
+
+  @MEM-17 @sender
+  Scenario: The OS preserves the mailbox, the AP loop, its page tables and its GDT for its whole life
+    Given an operating system that boots
+    When an operating system fills all free memory and then starts a processor that was held back
+    Then no memory that waiting processors need is used, and the processor comes alive
+
+  @MEM-18 @sender
+  Scenario: The OS maps the mailbox write-back cacheable
+    Given an operating system that boots
+    When an operating system boots with sparse APIC IDs
+    Then the mailbox is mapped write-back

@@ -66,3 +66,89 @@ Feature: Test and the reset vector
     And a reset vector
     When the operating system sets bits of CR4 before it resets a processor
     Then it answers Test whatever was set
+
+  @RST-01 @sender
+  Scenario: An AP is reused only through a nonzero ResetVector of a version above 0
+    Given an operating system that boots
+    When an operating system takes a processor offline and online again, with a wakeup entry of version 0
+    Then no processor jumps to a reset vector that mailbox version 0 does not have
+
+  @RST-02 @sender
+  Scenario: The OS checks that ResetVector is not 0 before it relies on it
+    Given an operating system that boots
+    When an operating system takes a processor offline and online again, with ResetVector 0
+    Then taking a processor offline is refused, and nothing is set up at address 0
+
+  @RST-03 @sender
+  Scenario: Interrupts are disabled at the jump to ResetVector
+    Given an operating system that boots
+    When an operating system takes a processor offline and then starts another kernel
+    Then interrupts are disabled at the jump to ResetVector
+
+  @RST-04 @sender
+  Scenario: Long mode is enabled at the jump to ResetVector
+    Given an operating system that boots
+    When an operating system takes a processor offline and then starts another kernel
+    Then the processor is in long mode at the jump to ResetVector, and in no compatibility mode
+
+  @RST-05 @sender
+  Scenario: The page of ResetVector is identity-mapped at the jump
+    Given an operating system that boots
+    When an operating system takes a processor offline and then starts another kernel
+    Then the page of ResetVector is mapped at its own address and may be executed
+
+  @RST-06 @sender
+  Scenario: Selectors are flat at the jump to ResetVector
+    Given an operating system that boots
+    When an operating system takes a processor offline and then starts another kernel
+    Then CS, SS, DS and ES are flat at the jump to ResetVector
+
+  @RST-07 @sender
+  Scenario: Each AP makes the jump to ResetVector itself, one after the other
+    Given an operating system that boots
+    When an operating system takes a processor offline and then starts another kernel
+    Then each processor makes its own jump, one after the other
+
+  @RST-09 @sender
+  Scenario: The OS sends Test to an AP after its jump to ResetVector
+    Given an operating system that boots
+    When an operating system takes a processor offline and then starts another kernel
+    Then each jump to ResetVector is followed by a Test for that processor
+
+  @RST-12 @sender
+  Scenario: The reset environment stays until Test is answered
+    Given an operating system that boots
+    When an operating system takes a processor offline and then starts another kernel
+    Then the reset environment is freed only after Test was answered
+
+  @RST-16 @sender
+  Scenario: Test is sent only after Command has become 0
+    Given an operating system that boots
+    When an operating system takes two processors offline, and the first never answers Test
+    Then Test is sent only while Command is 0
+
+  @RST-20 @sender
+  Scenario: Linux clears CR4.PGE and loads an identity CR3 before the jump
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    When an operating system takes a processor offline and then starts another kernel
+    Then global pages are off at the jump, and the code that jumps stays mapped
+
+  @RST-21 @sender
+  Scenario: If the identity map cannot be built Linux behaves as under version 0
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    When an operating system cannot build the page tables for the jump to ResetVector
+    Then taking a processor offline is refused, and MailBoxAddress in memory is 0
+
+  @RST-22 @sender
+  Scenario: The boot processor does not jump to ResetVector
+    Given an operating system that boots
+    When an operating system takes a processor offline and then starts another kernel
+    Then the processor that boots does not jump to ResetVector
+
+  @RST-23 @sender
+  Scenario: No NMI or machine check reaches an AP on the reset path
+    Given an operating system that boots
+    When an operating system takes a processor offline and then starts another kernel
+    Then no NMI can be delivered between the operating system's IDT and ResetVector

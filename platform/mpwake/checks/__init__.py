@@ -1,10 +1,12 @@
 """One pure function per requirement, from evidence to findings, registered under the requirement's id."""
 
 from mpwake.checks import (
+    bringup,
     confidential,
     cpunodes,
     devicetree,
     enumeration,
+    giveback,
     landing,
     layout,
     madt,
@@ -17,10 +19,12 @@ from mpwake.checks import (
 )
 
 __all__ = [
+    "bringup",
     "confidential",
     "cpunodes",
     "devicetree",
     "enumeration",
+    "giveback",
     "landing",
     "layout",
     "madt",

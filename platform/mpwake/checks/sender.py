@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from mpwake.checks.boot import commands, field, pages
 from mpwake.checks.core import Condition, Finding, Judge, check, given, not_applicable, probe
 from mpwake.checks.traffic import OS_HEADER, OS_SECTION, each, folded, told
 from mpwake.evidence.behaviour import Behaviour
-from mpwake.evidence.trace import SENDER, Event, Kind, Trace
+from mpwake.evidence.trace import SENDER, Kind, Trace
 from mpwake.spec.editions import FACTS
 from mpwake.spec.requirements import Role
 
@@ -37,29 +38,6 @@ def _sender(id: str, when: str, then: str, *also: Condition) -> Callable[[Judge]
     return lambda judge: declare(folded(judge))
 
 
-def _field(page: bytes | bytearray, offset: int, width: int) -> int:
-    return int.from_bytes(page[offset : offset + width], "little")
-
-
-def _pages(trace: Trace) -> Iterator[tuple[Event, bytes]]:
-    """Yield every event with the page as it was before it."""
-    page = bytearray(trace.before)
-    for one in trace.events:
-        yield one, bytes(page)
-        if one.kind is Kind.STORE:
-            page[one.offset : one.offset + one.width] = one.value.to_bytes(one.width, "little")
-
-
-def _commands(trace: Trace) -> Iterator[tuple[Event, bytes]]:
-    """Yield the sender's stores that make Command something other than 0, with the page right after each."""
-    for one, before in _pages(trace):
-        if one.kind is Kind.STORE and one.agent == SENDER and one.touches(0, 2):
-            after = bytearray(before)
-            after[one.offset : one.offset + one.width] = one.value.to_bytes(one.width, "little")
-            if _field(after, 0, 2):
-                yield one, bytes(after)
-
-
 def _asked(trace: Trace) -> list[tuple[int, int]]:
     return [(one.target, one.vector) for one in trace.of(Kind.REQUEST)]
 
@@ -77,9 +55,9 @@ def fields_before_command(behaviour: Behaviour) -> Iterator[Finding]:
 
 
 def _filled(trace: Trace) -> Iterator[Finding]:
-    for (one, page), (target, vector) in zip(_commands(trace), _asked(trace), strict=False):
-        found = f"ApicId {_field(page, 4, 4):#x} and WakeupVector {_field(page, 8, 8):#x} at the command"
-        good = (_field(page, 4, 4), _field(page, 8, 8)) == (target, vector)
+    for (one, page), (target, vector) in zip(commands(trace), _asked(trace), strict=False):
+        found = f"ApicId {field(page, 4, 4):#x} and WakeupVector {field(page, 8, 8):#x} at the command"
+        good = (field(page, 4, 4), field(page, 8, 8)) == (target, vector)
         yield Finding(good, found, f"ApicId {target:#x} and WakeupVector {vector:#x}", (told(trace, one),))
 
 
@@ -87,9 +65,9 @@ def _filled(trace: Trace) -> Iterator[Finding]:
 def waits_for_noop(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge Command before each command."""
     for trace in each(behaviour, NEVER):
-        for one, before in _pages(trace):
+        for one, before in pages(trace):
             if one.kind is Kind.STORE and one.agent == SENDER and one.touches(0, 2) and one.value & 0xFFFF:
-                pending = _field(before, 0, 2)
+                pending = field(before, 0, 2)
                 found = f"a command over Command {pending:#x}"
                 yield Finding(pending == 0, found, "Command 0 before it", (told(trace, one),))
 
@@ -99,8 +77,8 @@ def commands_are_defined(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the values of Command."""
     known = FACTS[behaviour.edition].commands
     for trace in each(behaviour, IN_TURN):
-        for one, page in _commands(trace):
-            command = _field(page, 0, 2)
+        for one, page in commands(trace):
+            command = field(page, 0, 2)
             yield Finding(command in known, f"Command {command:#x}", f"one of {known}", (told(trace, one),))
 
 
@@ -108,9 +86,9 @@ def commands_are_defined(behaviour: Behaviour) -> Iterator[Finding]:
 def apic_id_is_whole(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge ApicId at each command of a trial under sequential consistency."""
     for trace in each(behaviour, IN_TURN):
-        for (one, page), (target, _) in zip(_commands(trace), _asked(trace), strict=False):
+        for (one, page), (target, _) in zip(commands(trace), _asked(trace), strict=False):
             if trace.memory == "sc":
-                apic = _field(page, 4, 4)
+                apic = field(page, 4, 4)
                 yield Finding(apic == target, f"ApicId {apic:#x}", f"{target:#x}", (told(trace, one),))
 
 
@@ -118,9 +96,9 @@ def apic_id_is_whole(behaviour: Behaviour) -> Iterator[Finding]:
 def fields_are_kept(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge every store to the fields."""
     for trace in each(behaviour, LATE):
-        for one, before in _pages(trace):
+        for one, before in pages(trace):
             if one.kind is Kind.STORE and one.agent == SENDER and one.touches(4, 12):
-                pending = _field(before, 0, 2)
+                pending = field(before, 0, 2)
                 found = f"a store to the fields at Command {pending:#x}"
                 yield Finding(pending == 0, found, "at Command 0", (told(trace, one),))
 
@@ -149,9 +127,9 @@ def no_cancel(behaviour: Behaviour) -> Iterator[Finding]:
 def no_broadcast(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge ApicId at each command of a trial under sequential consistency."""
     for trace in each(behaviour, IN_TURN):
-        for one, page in _commands(trace):
+        for one, page in commands(trace):
             if trace.memory == "sc":
-                apic = _field(page, 4, 4)
+                apic = field(page, 4, 4)
                 found = f"a command for ApicId {apic:#x}"
                 yield Finding(apic in trace.ids[1:], found, "a listed processor", (told(trace, one),))
 
@@ -160,10 +138,10 @@ def no_broadcast(behaviour: Behaviour) -> Iterator[Finding]:
 def waits_for_ack(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge what stands in Command when a wake returns success."""
     for trace in each(behaviour, LATE):
-        for one, page in _pages(trace):
+        for one, page in pages(trace):
             if one.kind is Kind.RETURN and one.value == 0:
-                found = f"success returned at Command {_field(page, 0, 2):#x}"
-                yield Finding(_field(page, 0, 2) == 0, found, "Command 0", (told(trace, one),))
+                found = f"success returned at Command {field(page, 0, 2):#x}"
+                yield Finding(field(page, 0, 2) == 0, found, "Command 0", (told(trace, one),))
         if not _returns(trace):
             yield Finding(True, "no success returned", "none before the acknowledgement", (told(trace),))
 
@@ -248,7 +226,7 @@ def failure_is_reported(behaviour: Behaviour) -> Iterator[Finding]:
 def one_wakeup(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the number of Wakeup commands."""
     for trace in each(behaviour, TWICE):
-        sent = [one for one, page in _commands(trace) if _field(page, 0, 2) == WAKEUP]
+        sent = [one for one, page in commands(trace) if field(page, 0, 2) == WAKEUP]
         yield Finding(len(sent) <= 1, f"{len(sent)} Wakeups", "at most 1", (told(trace, sent[-1] if sent else None),))
 
 
@@ -277,8 +255,8 @@ def firmware_half_untouched(behaviour: Behaviour) -> Iterator[Finding]:
 def reserved_is_zero(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge bytes 2 and 3 at each command."""
     for trace in each(behaviour, IN_TURN):
-        for one, page in _commands(trace):
-            word = _field(page, 2, 2)
+        for one, page in commands(trace):
+            word = field(page, 2, 2)
             yield Finding(word == 0, f"Reserved {word:#x} at a command", "Reserved 0", (told(trace, one),))
 
 
@@ -286,5 +264,5 @@ def reserved_is_zero(behaviour: Behaviour) -> Iterator[Finding]:
 def no_test_in_version_0(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the values of Command."""
     for trace in each(behaviour, IN_TURN):
-        sent = [one for one, page in _commands(trace) if _field(page, 0, 2) == 2]
+        sent = [one for one, page in commands(trace) if field(page, 0, 2) == 2]
         yield Finding(not sent, f"{len(sent)} Tests", "none", (told(trace, sent[0] if sent else None),))
