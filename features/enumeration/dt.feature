@@ -150,7 +150,7 @@ Feature: Enumeration of the mailbox in a DeviceTree
   Scenario: A mailbox from the DeviceTree serves each AP once
     Given an operating system that boots
     And an operating system that takes a mailbox from a DeviceTree
-    When an operating system boots from a DeviceTree and is asked to take a processor offline
+    When an operating system boots from a DeviceTree and is asked to take a processor offline and online again
     Then no processor is given back, tested or woken again
 
   @DT-13 @sender

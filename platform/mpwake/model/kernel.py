@@ -428,6 +428,8 @@ def _act(kernel: Kernel, action: Action) -> None:
     listed = kernel.found.ids if kernel.found else ()
     if action.op == "online" and action.id not in listed and kernel.system.selection.unlisted == "refused":
         kernel.refuse("online", action.id, NO_DEVICE)
+    elif action.op == "online" and action.id in kernel.woken and kernel.system.selection.running == "ignored":
+        kernel.refuse("online", action.id, 0)
     elif action.op == "online":
         _online(kernel, action.id)
     elif action.op == "offline":

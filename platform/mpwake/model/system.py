@@ -79,6 +79,9 @@ class Selection:
     decides: Literal["mailbox", "isolation"] = described(
         "Whether a mailbox is used wherever there is one, or in a TD only", "mailbox"
     )
+    running: Literal["asked", "ignored"] = described(
+        "Whether a request to start a processor that runs reaches the bring-up", "asked"
+    )
     unlisted: Literal["refused", "woken"] = described(
         "What a request for a processor that is not listed leads to", "refused"
     )
