@@ -37,6 +37,10 @@ def told(trace: Trace, marked: Event | None = None) -> Exhibit:
 
     Loads are shown of those who take part in it, the nearest to that event first.
     """
+    return traffic_exhibit("mailbox traffic", functools.partial(_around, trace, marked))
+
+
+def _around(trace: Trace, marked: Event | None) -> Traffic:
     acts = [at for at, one in enumerate(trace.events) if one.kind is not Kind.LOAD or one is marked]
     about = next((number for number, at in enumerate(acts) if trace.events[at] is marked), len(acts) - 1)
     first = max(0, about - _ACTS // 2)
@@ -49,7 +53,7 @@ def told(trace: Trace, marked: Event | None = None) -> Exhibit:
     chosen = {at: loads.get(at, trace.events[at]) for at in sorted([*shown, *nearest])}
     agents = sorted({one.agent for one in chosen.values()})
     page = _head(trace, next(iter(chosen), 0))
-    traffic = Traffic(
+    return Traffic(
         lanes=tuple(Lane(agent, _called(trace, agent)) for agent in agents),
         rows=tuple(_rows(chosen.values(), marked, agents, page)),
         page=page,
@@ -57,7 +61,6 @@ def told(trace: Trace, marked: Event | None = None) -> Exhibit:
         later=later,
         loads=_count(trace.events[start:end]) - _count(chosen.values()),
     )
-    return traffic_exhibit("mailbox traffic", traffic)
 
 
 def _loads(trace: Trace, acts: frozenset[int], within: range) -> dict[int, Event]:

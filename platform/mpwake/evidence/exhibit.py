@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import attrs
 
 WINDOW = 64
@@ -86,16 +89,26 @@ class Exhibit:
     """A piece of evidence: some bytes of an input with the relevant ones marked, or lines of text.
 
     ``offset`` is where ``data`` begins in the whole input called ``name``; ``marks`` count from the start of
-    that input too. ``text`` stands for evidence that is not bytes: a line of a memory map, a command line. Where
-    ``traffic`` is given, the text is its lines.
+    that input too. ``text`` stands for evidence that is not bytes: a line of a memory map, a command line; for mailbox
+    traffic it is the lines of that. Traffic is put together when it is asked for: most findings are never shown.
     """
 
     name: str
     offset: int = 0
     data: bytes = b""
     marks: tuple[Mark, ...] = ()
-    text: str = ""
-    traffic: Traffic | None = None
+    said: str = attrs.field(default="", alias="text")
+    look: Callable[[], Traffic] | None = None
+
+    @functools.cached_property
+    def traffic(self) -> Traffic | None:
+        """The mailbox traffic, where that is the evidence."""
+        return self.look() if self.look else None
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The evidence as lines of text."""
+        return "\n".join(self.traffic.lines()) if self.traffic else self.said
 
 
 def bytes_exhibit(name: str, data: bytes, offset: int, length: int = 1) -> Exhibit:
@@ -110,9 +123,9 @@ def text_exhibit(name: str, text: str) -> Exhibit:
     return Exhibit(name, text=text)
 
 
-def traffic_exhibit(name: str, traffic: Traffic) -> Exhibit:
-    """Show mailbox traffic, as data and as text."""
-    return Exhibit(name, text="\n".join(traffic.lines()), traffic=traffic)
+def traffic_exhibit(name: str, look: Callable[[], Traffic]) -> Exhibit:
+    """Show the mailbox traffic that ``look`` puts together, as data and as text."""
+    return Exhibit(name, look=look)
 
 
 @attrs.frozen

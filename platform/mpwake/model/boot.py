@@ -11,7 +11,6 @@ from typing import Any
 
 import attrs
 
-from mpwake.evidence.compose import compose
 from mpwake.evidence.trace import ACTIONS, Event, Kind, Trace
 from mpwake.model.agent import PAGE
 from mpwake.model.environment import regions
@@ -132,7 +131,7 @@ def run(system: System, boot: Boot, carry_out: Simulate) -> Trace:
     ``carry_out`` carries requests out against the processors that are not parked any more and a page.
     """
     boot = settled(boot, system) or boot
-    tables = compose(boot.tables)
+    tables = boot.tables
     madt = tables.madt.data if tables.madt else b""
     situation = boot.situation
     page, gone = bytes(4) + b"\xff" * 4 + bytes(PAGE - 8), frozenset[int]()

@@ -7,7 +7,8 @@ from typing import Literal
 
 import attrs
 
-from mpwake.evidence.compose import TablesDocument
+from mpwake.evidence.compose import TablesDocument, compose
+from mpwake.evidence.tables import Tables
 from mpwake.model.system import Feature, Home, System
 from mpwake.spec import document
 from mpwake.spec.changes import Change, apply
@@ -76,7 +77,12 @@ class Boot:
     """A situation, with what firmware publishes in it."""
 
     situation: Situation
-    tables: TablesDocument
+    document: TablesDocument
+
+    @functools.cached_property
+    def tables(self) -> Tables:
+        """The bytes of what firmware publishes, read."""
+        return compose(self.document)
 
 
 def settled(boot: Boot, system: System) -> Boot | None:
@@ -111,6 +117,7 @@ def situations() -> dict[str, tuple[Situation, Node]]:
     return found
 
 
+@functools.cache
 def situation(sentence: str) -> Boot:
     """Return the situation that a sentence names."""
     known = situations()
