@@ -296,7 +296,7 @@ def test_a_trial_that_was_not_finished_leaves_the_question_open() -> None:
 
 def test_a_trial_in_which_nothing_happened_is_no_pass() -> None:
     assert of("RCV-08", seen(ASKED)).verdict is Verdict.INCONCLUSIVE
-    assert of("RCV-08").verdict is Verdict.INCONCLUSIVE
+    assert of("RCV-08").verdict is Verdict.NOT_APPLICABLE
 
 
 # Probes
