@@ -236,7 +236,9 @@ def _private_answers(kernel: Kernel) -> None:
 
 def _is_private(kernel: Kernel, asked: int) -> bool:
     kind = kernel.system.mapping.private_pages
-    if kernel.mailbox is None or kind in ("always", "none"):
+    if kernel.mailbox is None:
+        return kind in ("always", "page-or-0")
+    if kind in ("always", "none"):
         return kind == "always"
     base = kernel.mailbox.address
     return base - (kind == "too-low") <= asked < base + PAGE + (kind == "too-long")
@@ -359,7 +361,7 @@ def _send_ipis(kernel: Kernel, others: list[int]) -> None:
             wait = one.wait + one.micros * host.tsc_mhz
             page = (kernel.base or 0) >> 12
             icr = one.icr | (page & 0xFF if ipis.vector and one.icr >> 8 & 7 == 6 else 0)
-            shift = 32 if host.apic == "x2apic" else ipis.shift
+            shift = ipis.x2apic_shift if host.apic == "x2apic" else ipis.shift
             _send(kernel, icr | (apic << shift if one.directed else 0))
             late = kernel.tsc + wait >= _WRAP
             kernel.tsc = (kernel.tsc + (0 if late and not ipis.wrap_safe else wait) + _OVERHEAD) % _WRAP

@@ -156,7 +156,7 @@ class Mapping:
     when: Literal["first-use", "every-use", "boot"] = described("When", "first-use")
     checked: bool = described("Whether a failure is noticed before the first store", True)
     sealed: bool = described("Whether the pointer to it is read-only once the boot is over", False)
-    private_pages: Literal["page", "too-long", "too-low", "always", "none"] = described(
+    private_pages: Literal["page", "too-long", "too-low", "page-or-0", "always", "none"] = described(
         "For which addresses is_private_mmio() answers yes", "page"
     )
 
@@ -222,6 +222,7 @@ class Ipis:
     polls: bool = described("Whether the delivery status is polled afterwards", True)
     msr_writes: int = described("Writes of the ICR in x2APIC mode", 1)
     shift: int = described("Bit at which the destination begins in xAPIC mode", 56)
+    x2apic_shift: int = described("Bit at which it begins in x2APIC mode", 32)
     wrap_safe: bool = described("Whether a wait is right when the TSC wraps", True)
     confirmed: Literal["flags", "assumed"] = described("How a start is confirmed", "flags")
 
