@@ -146,5 +146,5 @@ Feature: The mailbox page as firmware hands it over
   @MEM-18 @sender
   Scenario: The OS maps the mailbox write-back cacheable
     Given an operating system that boots
-    When an operating system boots with sparse APIC IDs
+    When an operating system boots with three processors to start
     Then the mailbox is mapped write-back

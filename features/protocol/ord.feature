@@ -48,20 +48,20 @@ Feature: The order of accesses
   Scenario: A fence that is not there is held against nobody
     When no implementation is driven
 
-  @ORD-02 @sender
-  Scenario: Command is polled with a fresh access each time
-    Given an operating system that boots
-    When an operating system boots with processors that acknowledge late
-    Then the operating system notices an acknowledgement that comes while it waits
-
   @ORD-03 @sender
   Scenario: OS data that the AP needs is visible before Command
     Given an operating system that boots
-    When an operating system boots with sparse APIC IDs
+    When an operating system boots with three processors to start
     Then what the wake routine reads is written before Command
 
   @ORD-07 @sender
   Scenario: The operating system accesses the fields whole, with naturally aligned accesses
     Given an operating system that boots
-    When an operating system boots with sparse APIC IDs
+    When an operating system boots with three processors to start
     Then each access of the operating system is that of one whole field
+
+  @ORD-02 @sender
+  Scenario: Command is polled with a fresh access each time
+    Given an operating system that boots
+    When an operating system boots with three processors to start
+    Then the operating system notices an acknowledgement that comes while it waits

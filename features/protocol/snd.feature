@@ -62,12 +62,6 @@ Feature: The operating system sends commands
     When the operating system wakes the processors from the last to the first
     Then each lands, whatever the order
 
-  @SND-09 @sender
-  Scenario: The OS never targets its own boot processor
-    Given an operating system that boots
-    When an operating system boots on the processor with APIC ID 4
-    Then no command is for the processor that boots
-
   @SND-10 @sender
   Scenario: Senders are serialised and one command is in flight at a time
     Given an operating system that boots
@@ -80,41 +74,17 @@ Feature: The operating system sends commands
     When an operating system boots with processors that are slow to leave for the vector
     Then the wake routine and its data are kept until the processor has told that it lives
 
-  @SND-13 @sender
-  Scenario: WakeupVector points into ReservedForOs or below 1 MB
-    Given an operating system that boots
-    When an operating system boots with sparse APIC IDs
-    Then each wakeup vector is in ReservedForOs or below 1 MiB
-
   @SND-14 @sender
   Scenario: A vector below 1 MB is used only if the memory map reports memory there
     Given an operating system that boots
     When an operating system boots without usable memory below 1 MiB
     Then no wakeup vector is below 1 MiB, where the memory map reports no memory
 
-  @SND-15 @sender
-  Scenario: The wake routine that runs under firmware page tables is within one physical page
-    Given an operating system that boots
-    When an operating system boots with sparse APIC IDs
-    Then all that the wake routine needs until it has loaded CR3 is in the page of the vector
-
   @SND-16 @sender
   Scenario: A vector in ReservedForOs leaves bytes 0 to 15 and the firmware half untouched
     Given an operating system that boots
     When an operating system boots without usable memory below 1 MiB
     Then a wake routine in ReservedForOs uses nothing of the mailbox page beyond it
-
-  @SND-17 @sender
-  Scenario: The wake routine does not rely on the GDT, IDT, stack or segments of firmware
-    Given an operating system that boots
-    When an operating system boots with sparse APIC IDs
-    Then the wake routine uses no stack and no descriptor before it has its own
-
-  @SND-18 @sender
-  Scenario: The wake routine keeps interrupts off until it has its own IDT
-    Given an operating system that boots
-    When an operating system boots with sparse APIC IDs
-    Then the wake routine does not enable interrupts before it has loaded its own IDT
 
   @SND-19 @sender
   Scenario: A failure to map the mailbox is detected before the first store
@@ -133,3 +103,33 @@ Feature: The operating system sends commands
     Given an operating system that boots
     When an operating system is asked for a processor that runs and for one that is not listed
     Then every command is for a listed processor that polls
+
+  @SND-09 @sender
+  Scenario: The OS never targets its own boot processor
+    Given an operating system that boots
+    When an operating system boots on the processor with APIC ID 2
+    Then no command is for the processor that boots
+
+  @SND-13 @sender
+  Scenario: WakeupVector points into ReservedForOs or below 1 MB
+    Given an operating system that boots
+    When an operating system boots with three processors to start
+    Then each wakeup vector is in ReservedForOs or below 1 MiB
+
+  @SND-15 @sender
+  Scenario: The wake routine that runs under firmware page tables is within one physical page
+    Given an operating system that boots
+    When an operating system boots with three processors to start
+    Then all that the wake routine needs until it has loaded CR3 is in the page of the vector
+
+  @SND-17 @sender
+  Scenario: The wake routine does not rely on the GDT, IDT, stack or segments of firmware
+    Given an operating system that boots
+    When an operating system boots with three processors to start
+    Then the wake routine uses no stack and no descriptor before it has its own
+
+  @SND-18 @sender
+  Scenario: The wake routine keeps interrupts off until it has its own IDT
+    Given an operating system that boots
+    When an operating system boots with three processors to start
+    Then the wake routine does not enable interrupts before it has loaded its own IDT

@@ -48,6 +48,11 @@ def booted(id: str, when: str, then: str, *also: Condition) -> Callable[[Judge],
     return lambda judge: declare(folded(judge))
 
 
+def ordered(behaviour: Behaviour, sentence: str) -> Iterator[Trace]:
+    """Yield the trials in which stores become visible in order; in others ApicId may be older than Command."""
+    yield from (trace for trace in each(behaviour, sentence) if trace.memory != "relaxed")
+
+
 def field(page: bytes | bytearray, offset: int, width: int) -> int:
     """Return a little-endian field of the mailbox page."""
     return int.from_bytes(page[offset : offset + width], "little")

@@ -15,6 +15,7 @@ from mpwake.checks.boot import (
     field,
     named,
     noted,
+    ordered,
     pages,
     sent,
 )
@@ -27,13 +28,12 @@ from mpwake.model.agent import FIELDS
 LOW = 0x100000
 TWICE = 1
 SILENT = 1
-HELD_BACK = 4
+HELD_BACK = 2
 
-SPARSE = "an operating system boots with sparse APIC IDs"
-ON_4 = "an operating system boots on the processor with APIC ID 4"
+THREE = "an operating system boots with three processors to start"
+ON_2 = "an operating system boots on the processor with APIC ID 2"
 AT_ONCE = "an operating system is asked for seven processors at the same time"
 SLOW = "an operating system boots with processors that are slow to leave for the vector"
-LATE = "an operating system boots with processors that acknowledge late"
 NO_LOW = "an operating system boots without usable memory below 1 MiB"
 UNMAPPED = "an operating system boots with a mailbox that cannot be mapped"
 DESCENDING = "an operating system boots with its processors listed in descending order"
@@ -58,10 +58,10 @@ def _wakeups(trace: Trace) -> list[tuple[Event, int, int]]:
     return found
 
 
-@booted("SND-09", ON_4, "no command is for the processor that boots")
+@booted("SND-09", ON_2, "no command is for the processor that boots")
 def never_itself(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge ApicId at each Wakeup."""
-    for trace in each(behaviour, ON_4):
+    for trace in ordered(behaviour, ON_2):
         own = trace.ids[SENDER]
         for one, apic, _ in _wakeups(trace):
             yield Finding(
@@ -71,11 +71,10 @@ def never_itself(behaviour: Behaviour) -> Iterator[Finding]:
 
 @booted("SND-10", AT_ONCE, "one command is in flight at a time, and its fields are those of one request")
 def one_in_flight(behaviour: Behaviour) -> Iterator[Finding]:
-    """Judge each Wakeup against the requests that have none yet, where stores keep the order of the program."""
-    for trace in each(behaviour, AT_ONCE):
-        if trace.memory != "relaxed":
-            _wakeups(trace)
-            yield from _unmixed(trace)
+    """Judge each Wakeup against the requests that have none yet."""
+    for trace in ordered(behaviour, AT_ONCE):
+        _wakeups(trace)
+        yield from _unmixed(trace)
 
 
 def _unmixed(trace: Trace) -> Iterator[Finding]:
@@ -96,7 +95,7 @@ def _unmixed(trace: Trace) -> Iterator[Finding]:
 @booted("SND-12", SLOW, "the wake routine and its data are kept until the processor has told that it lives")
 def routine_is_kept(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge what happens to the routine's memory between a Wakeup and the sign of life of its processor."""
-    for trace in each(behaviour, SLOW):
+    for trace in ordered(behaviour, SLOW):
         if not trace.of(Kind.ALIVE):
             raise inconclusive("no processor came alive")
         yield from _kept(trace)
@@ -124,10 +123,10 @@ def _kept(trace: Trace) -> Iterator[Finding]:
     yield Finding(bad is None, found, "kept until the processor has told that it lives", (told(trace, bad),))
 
 
-@booted("SND-13", SPARSE, "each wakeup vector is in ReservedForOs or below 1 MiB")
+@booted("SND-13", THREE, "each wakeup vector is in ReservedForOs or below 1 MiB")
 def vector_in_place(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge WakeupVector at each Wakeup."""
-    for trace in each(behaviour, SPARSE):
+    for trace in each(behaviour, THREE):
         for one, _, vector in _wakeups(trace):
             good = vector < LOW or _inside(trace, vector)
             yield Finding(good, f"WakeupVector {vector:#x}", "in ReservedForOs, or below 0x100000", (told(trace, one),))
@@ -174,10 +173,10 @@ def _within(trace: Trace, steps: list[Event], start: int, end: int) -> Finding:
     return Finding(not outside, found, expected, (told(trace, outside[0] if outside else None),))
 
 
-@booted("SND-15", SPARSE, "all that the wake routine needs until it has loaded CR3 is in the page of the vector")
+@booted("SND-15", THREE, "all that the wake routine needs until it has loaded CR3 is in the page of the vector")
 def routine_in_one_page(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the addresses of its instructions and data."""
-    for trace in each(behaviour, SPARSE):
+    for trace in each(behaviour, THREE):
         for landing, steps in _routines(trace):
             page = landing.value & -PAGE
             yield _within(trace, steps, page, page + PAGE)
@@ -196,11 +195,11 @@ def routine_in_os_section(behaviour: Behaviour) -> Iterator[Finding]:
             yield _within(trace, placed + steps, base + OS_HEADER, base + OS_SECTION)
 
 
-@booted("SND-17", SPARSE, "the wake routine uses no stack and no descriptor before it has its own")
+@booted("SND-17", THREE, "the wake routine uses no stack and no descriptor before it has its own")
 def own_descriptors(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge pushes and far jumps against the stack and the GDT that the routine has loaded by then."""
     needs = {"push": "stack", "far-jump": "lgdt"}
-    for trace in each(behaviour, SPARSE):
+    for trace in each(behaviour, THREE):
         for _, steps in _routines(trace):
             done = [one.note for one in steps]
             early = [one for at, one in enumerate(steps) if one.note in needs and needs[one.note] not in done[:at]]
@@ -208,10 +207,10 @@ def own_descriptors(behaviour: Behaviour) -> Iterator[Finding]:
             yield Finding(not early, found, "nothing of firmware used", (told(trace, early[0] if early else None),))
 
 
-@booted("SND-18", SPARSE, "the wake routine does not enable interrupts before it has loaded its own IDT")
+@booted("SND-18", THREE, "the wake routine does not enable interrupts before it has loaded its own IDT")
 def interrupts_stay_off(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge where interrupts are enabled."""
-    for trace in each(behaviour, SPARSE):
+    for trace in each(behaviour, THREE):
         for _, steps in _routines(trace):
             done = [one.note for one in steps]
             early = "sti" in done and "lidt" not in done[: done.index("sti")]
@@ -236,7 +235,7 @@ def map_failure_is_noticed(behaviour: Behaviour) -> Iterator[Finding]:
 @booted("SND-20", DESCENDING, "the same processors come alive in whatever order they are listed")
 def order_is_free(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge who comes alive when the table lists the processors in other orders than the ascending one."""
-    usual = [_alive(trace) for trace in each(behaviour, SPARSE)]
+    usual = [_alive(trace) for trace in each(behaviour, THREE)]
     if not usual or not usual[0]:
         raise inconclusive("no processor came alive, in whatever order")
     for sentence in (DESCENDING, LAST):
@@ -252,7 +251,7 @@ def _alive(trace: Trace) -> list[int]:
 @booted("SND-21", STRANGER, "every command is for a listed processor that polls")
 def targets_poll(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge ApicId at each command against who is listed, was woken and was given back."""
-    for trace in each(behaviour, STRANGER):
+    for trace in ordered(behaviour, STRANGER):
         commands = {id(one): apic for number in (WAKEUP, TEST) for one, apic, _ in sent(trace, number)}
         if not commands:
             raise inconclusive("no command was sent")
@@ -274,10 +273,10 @@ def _aimed(trace: Trace, commands: dict[int, int]) -> Iterator[Finding]:
             running.add(apic)
 
 
-@booted("ORD-02", LATE, "the operating system notices an acknowledgement that comes while it waits")
+@booted("ORD-02", THREE, "the operating system notices an acknowledgement that comes while it waits")
 def polls_afresh(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge whether each acknowledgement is followed by a load of Command, or by the end of the wait."""
-    for trace in behaviour.trials(LATE):
+    for trace in behaviour.trials(THREE):
         acks = _awaited(trace)
         if not acks:
             raise inconclusive("no Wakeup was acknowledged while the operating system waited")
@@ -309,10 +308,10 @@ def _looks_after(trace: Trace, ack: Event) -> bool:
     )
 
 
-@booted("ORD-03", SPARSE, "what the wake routine reads is written before Command")
+@booted("ORD-03", THREE, "what the wake routine reads is written before Command")
 def data_before_command(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge when the data of each processor are written, seen from its Wakeup."""
-    for trace in each(behaviour, SPARSE):
+    for trace in ordered(behaviour, THREE):
         if not noted(trace, Kind.ROUTINE, "fill"):
             raise inconclusive("nobody was seen to write what the wake routine reads")
         called = {id(one): apic for one, apic, _ in _wakeups(trace)}
@@ -327,10 +326,10 @@ def data_before_command(behaviour: Behaviour) -> Iterator[Finding]:
             yield Finding(apic not in late, found, "written before Command", (told(trace),))
 
 
-@booted("ORD-07", SPARSE, "each access of the operating system is that of one whole field")
+@booted("ORD-07", THREE, "each access of the operating system is that of one whole field")
 def whole_fields(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge offset and width of every access to the fields."""
-    for trace in each(behaviour, SPARSE):
+    for trace in each(behaviour, THREE):
         for one in trace.events:
             if one.kind in (Kind.LOAD, Kind.STORE) and one.agent == SENDER and one.touches(0, OS_HEADER):
                 good = (one.offset, one.width) in FIELDS.values()
@@ -341,7 +340,7 @@ def whole_fields(behaviour: Behaviour) -> Iterator[Finding]:
 @booted("DUP-05", MUTE, "it is not sent a second Wakeup")
 def mute_is_not_retried(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the Wakeups for a processor that has acknowledged one."""
-    for trace in each(behaviour, MUTE):
+    for trace in ordered(behaviour, MUTE):
         if SILENT in {one.value for one in trace.of(Kind.ALIVE)}:
             raise inconclusive("the processor came alive")
         yield _once(trace, SILENT)
@@ -350,7 +349,7 @@ def mute_is_not_retried(behaviour: Behaviour) -> Iterator[Finding]:
 @booted("DUP-06", DUPLICATE, "it is woken once")
 def duplicate_is_woken_once(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the Wakeups for a processor that stands in the table in both forms."""
-    for trace in each(behaviour, DUPLICATE):
+    for trace in ordered(behaviour, DUPLICATE):
         yield _once(trace, TWICE)
 
 
@@ -365,7 +364,7 @@ def _once(trace: Trace, wanted: int) -> Finding:
 @booted("MEM-17", FILLED, "no memory that waiting processors need is used, and the processor comes alive")
 def memory_is_preserved(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge what the operating system takes for itself, and whether the processor that was held back comes."""
-    for trace in each(behaviour, FILLED):
+    for trace in ordered(behaviour, FILLED):
         taken = noted(trace, Kind.ALLOC, "own use")
         if not taken or not trace.regions:
             raise inconclusive("what is taken, or what the processors need, was not seen")
@@ -385,11 +384,11 @@ def _untouched(trace: Trace, taken: list[Event]) -> Iterator[Finding]:
         yield Finding(used is None, found, f"{region.name} left alone", (told(trace, used),))
 
 
-@booted("MEM-18", SPARSE, "the mailbox is mapped write-back")
+@booted("MEM-18", THREE, "the mailbox is mapped write-back")
 def mapped_write_back(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the memory type of each mapping of the mailbox."""
     costs = {"uc": "uncached: slow", "wc": "write-combining: the order of the stores is lost"}
-    for trace in each(behaviour, SPARSE):
+    for trace in each(behaviour, THREE):
         types = [(one, str(one.facts["cache"])) for one in noted(trace, Kind.MAP, "mailbox") if "cache" in one.facts]
         if not types:
             raise inconclusive("the memory type of the mapping was not seen")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from mpwake.checks.boot import TEST, WAKEUP, answers, booted, field, like_linux, noted, pages, sent
+from mpwake.checks.boot import TEST, WAKEUP, answers, booted, field, like_linux, noted, ordered, pages, sent
 from mpwake.checks.core import Finding, inconclusive, not_applicable
 from mpwake.checks.traffic import each, told
 from mpwake.evidence.behaviour import Behaviour
@@ -139,7 +139,7 @@ def boot_processor_stays(behaviour: Behaviour) -> Iterator[Finding]:
 @booted("RST-09", OFFLINE, "each jump to ResetVector is followed by a Test for that processor")
 def jump_is_verified(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the commands after each jump, up to the next one of the same processor."""
-    for trace in each(behaviour, OFFLINE):
+    for trace in ordered(behaviour, OFFLINE):
         jumps, tests = _jumps(trace), sent(trace, TEST)
         for one in jumps:
             again = min(
@@ -180,7 +180,7 @@ def _tests(trace: Trace) -> dict[int, int]:
 @booted("RST-12", OFFLINE, "the reset environment is freed only after Test was answered")
 def environment_is_kept(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge what is freed against the processors that have jumped and not answered yet."""
-    for trace in each(behaviour, OFFLINE):
+    for trace in ordered(behaviour, OFFLINE):
         _jumps(trace)
         ledger, tests, early = _Ledger(), _tests(trace), list[Event]()
         for one, before in pages(trace):
@@ -237,7 +237,7 @@ def _unanswered(trace: Trace) -> _Wait:
 )
 def test_is_given_up(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge how the first request ends whose processor never answers."""
-    for trace in each(behaviour, SILENT):
+    for trace in ordered(behaviour, SILENT):
         wait = _unanswered(trace)
         if wait.back is None:
             yield Finding(False, "still waiting", "the end of the wait", (told(trace, wait.test),))
@@ -269,7 +269,7 @@ def _lines(trace: Trace, wait: _Wait) -> int:
 @booted("TMO-09", SILENT, "the reset environment of the processor that did not answer is not freed")
 def environment_outlives_silence(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge what is freed after a Test was given up."""
-    for trace in each(behaviour, SILENT):
+    for trace in ordered(behaviour, SILENT):
         wait = _unanswered(trace)
         if wait.back is None:
             raise not_applicable("the operating system waits for the answer to Test without limit")
@@ -294,7 +294,7 @@ def falls_back_to_version_0(behaviour: Behaviour) -> Iterator[Finding]:
 @booted("DUP-02", VECTOR_0, "the processor is sent one Wakeup and does not jump")
 def vector_0_is_one_use(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the Wakeups and jumps of a processor that is to go and come again."""
-    for trace in each(behaviour, VECTOR_0):
+    for trace in ordered(behaviour, VECTOR_0):
         _refusals(trace)
         wakeups = [one for one, apic, _ in sent(trace, WAKEUP) if apic == GIVEN]
         if not wakeups:
