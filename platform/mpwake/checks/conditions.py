@@ -101,6 +101,36 @@ def _means_mailbox(node: Node) -> bool:
     return any(name.startswith(COMPATIBLE.encode()) for name in names)
 
 
+def rejected_designs(fdt: Fdt) -> tuple[tuple[Node, str], ...]:
+    """Return what announces a mailbox as drafts of the binding did that were rejected: where it is, and what it is.
+
+    Versions 1 and 2 (August 2024) had an enable-method and the address in /cpus, version 3 (May 2025) an enable-method
+    in each cpu node.
+    """
+    cpus = fdt.find("/cpus")
+    found: list[tuple[Node, str]] = []
+    for node in (cpus, *cpus.children) if cpus else ():
+        for prop in node.properties:
+            names = prop.strings if prop.name == "enable-method" else None
+            if prop.name.endswith("mailbox-addr"):
+                found.append((node, f"{prop.name}, of the first two drafts of the binding"))
+            elif "acpi-wakeup-mailbox" in (names or ()):
+                found.append((node, "enable-method acpi-wakeup-mailbox, of the first two drafts of the binding"))
+            elif COMPATIBLE in (names or ()):
+                found.append((node, f"enable-method {COMPATIBLE}, of the third draft of the binding"))
+    return tuple(found)
+
+
+def no_node(fdt: Fdt) -> str:
+    """Say that there is no mailbox node, and what stands in its place."""
+    words = f"the DeviceTree has no node compatible with {COMPATIBLE}"
+    rejected = rejected_designs(fdt)
+    if rejected:
+        node, what = rejected[0]
+        words += f"; {node.path} has {what}, a design that was rejected: the node alone announces the mailbox"
+    return words
+
+
 def nodes(tables: Tables) -> tuple[Node, ...]:
     """Return the mailbox nodes of the DeviceTree; raise when there are none."""
     fdt = fdt_of(tables)
@@ -108,7 +138,7 @@ def nodes(tables: Tables) -> tuple[Node, ...]:
     if not found and fdt.damage:
         raise inconclusive(f"no mailbox node before the blob is damaged at {fdt.damage[0]}")
     if not found:
-        raise not_applicable(f"the DeviceTree has no node compatible with {COMPATIBLE}")
+        raise not_applicable(no_node(fdt))
     return found
 
 
@@ -143,6 +173,8 @@ def published(tables: Tables) -> dict[str, int]:
         raise inconclusive("the reg of the mailbox node cannot be read")
     if tables.madt is not None and tables.madt.broken:
         wakeups(tables)
+    if tables.fdt is not None and rejected_designs(tables.fdt):
+        raise not_applicable(no_node(tables.fdt))
     raise not_applicable("no wakeup mailbox is published" if tables.fdt else NO_ENTRY)
 
 
