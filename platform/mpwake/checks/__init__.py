@@ -7,6 +7,9 @@ from mpwake.checks import (
     devicetree,
     enumeration,
     giveback,
+    guest,
+    ipi,
+    kexec,
     landing,
     layout,
     madt,
@@ -16,6 +19,7 @@ from mpwake.checks import (
     reset,
     selection,
     sender,
+    trampoline,
 )
 
 __all__ = [
@@ -25,6 +29,9 @@ __all__ = [
     "devicetree",
     "enumeration",
     "giveback",
+    "guest",
+    "ipi",
+    "kexec",
     "landing",
     "layout",
     "madt",
@@ -34,4 +41,5 @@ __all__ = [
     "reset",
     "selection",
     "sender",
+    "trampoline",
 ]
