@@ -126,7 +126,7 @@ def _kept(trace: Trace) -> Iterator[Finding]:
 @booted("SND-13", THREE, "each wakeup vector is in ReservedForOs or below 1 MiB")
 def vector_in_place(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge WakeupVector at each Wakeup."""
-    for trace in each(behaviour, THREE):
+    for trace in ordered(behaviour, THREE):
         for one, _, vector in _wakeups(trace):
             good = vector < LOW or _inside(trace, vector)
             yield Finding(good, f"WakeupVector {vector:#x}", "in ReservedForOs, or below 0x100000", (told(trace, one),))
@@ -139,7 +139,7 @@ def _inside(trace: Trace, address: int) -> bool:
 @booted("SND-14", NO_LOW, "no wakeup vector is below 1 MiB, where the memory map reports no memory")
 def low_only_if_reported(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge WakeupVector at each Wakeup, where all memory below 1 MiB is reserved."""
-    for trace in each(behaviour, NO_LOW):
+    for trace in ordered(behaviour, NO_LOW):
         wakeups = sent(trace)
         if not wakeups:
             raise not_applicable("without usable memory below 1 MiB the operating system wakes nobody")
@@ -185,7 +185,7 @@ def routine_in_one_page(behaviour: Behaviour) -> Iterator[Finding]:
 @booted("SND-16", NO_LOW, "a wake routine in ReservedForOs uses nothing of the mailbox page beyond it")
 def routine_in_os_section(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge what is allocated for the routine, its data, and all that the processors do in it."""
-    for trace in each(behaviour, NO_LOW):
+    for trace in ordered(behaviour, NO_LOW):
         wakeups = sent(trace)
         if not any(_inside(trace, vector) for _, _, vector in wakeups):
             raise not_applicable("no wakeup vector is in ReservedForOs")
@@ -235,11 +235,11 @@ def map_failure_is_noticed(behaviour: Behaviour) -> Iterator[Finding]:
 @booted("SND-20", DESCENDING, "the same processors come alive in whatever order they are listed")
 def order_is_free(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge who comes alive when the table lists the processors in other orders than the ascending one."""
-    usual = [_alive(trace) for trace in each(behaviour, THREE)]
+    usual = [_alive(trace) for trace in ordered(behaviour, THREE)]
     if not usual or not usual[0]:
         raise inconclusive("no processor came alive, in whatever order")
     for sentence in (DESCENDING, LAST):
-        for trace in each(behaviour, sentence):
+        for trace in ordered(behaviour, sentence):
             alive = _alive(trace)
             yield Finding(alive == usual[0], f"alive: {named(alive)}", f"{named(usual[0])}", (told(trace),))
 
