@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from mpwake.cli.registry import FORM, Row, print_rows
 from mpwake.spec.requirements import Role
 from mpwake.spec.verdicts import EXIT_HARNESS
-from mpwake.suite.mutants import Outcome, matrix
+from mpwake.suite.mutants import Outcome, matrix, of_role
 
 
 def row(outcome: Outcome) -> Row:
@@ -36,7 +38,11 @@ def mutants_command(role: tuple[str, ...], form: str) -> int:
     Exits with 3 when a mutant survives: then the suite is at fault.
     """
     roles = [Role(one) for one in role] or list(Role)
-    rows = [row(outcome) for one in roles for outcome in matrix(one)]
+    rows: list[Row] = []
+    for one in roles:
+        number, label = len(of_role(one)), f"mutants, {one.value}"
+        with click.progressbar(matrix(one), number, label, file=sys.stderr, hidden=not sys.stderr.isatty()) as outcomes:
+            rows += [row(outcome) for outcome in outcomes]
     print_rows(rows, form, ("requirement", "mutant", "state", "also_trips", "title"))
     count = {state: sum(one["state"] == state for one in rows) for state in ("killed", "SURVIVES", "unkillable")}
     click.echo(

@@ -9,6 +9,7 @@ its own pace, drawn from the seed, and an iteration of a parked AP's loop counts
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -479,6 +480,7 @@ def _reads(row: list[int]) -> set[int]:
     return found
 
 
+@functools.lru_cache(256)
 def parkable(program: Program) -> bool:
     """Say whether an agent may be left alone while it waits: nothing that its loop reads was written before it.
 

@@ -6,6 +6,9 @@ A mutant is a platform and a few named changes to its YAML, declared under ``sce
 from __future__ import annotations
 
 import functools
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -122,8 +125,25 @@ def judge_all(evidence: Evidence, role: Role) -> dict[str, Judgement]:
     return {one.id: judge(one, evidence) for one in checks}
 
 
-def matrix(role: Role) -> tuple[Outcome, ...]:
-    """Judge every mutant of a role."""
-    return tuple(
-        Outcome(mutant, judge_all(mutated(mutant, node), role)) for mutant, node in mutants() if mutant.role is role
-    )
+def of_role(role: Role) -> tuple[tuple[Mutant, Node], ...]:
+    """Return the mutants of a role, with their YAML."""
+    return tuple((mutant, node) for mutant, node in mutants() if mutant.role is role)
+
+
+def matrix(role: Role) -> Iterator[Outcome]:
+    """Judge every mutant of a role, in order, on every processor that there is.
+
+    The judgements come without their findings: what those show is a whole trace for each.
+    """
+    count = len(of_role(role))
+    if not count:
+        return
+    yield _outcome(role, 0)  # which compiles the model, where it has to be, before there are several of us
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as pool:
+        yield from pool.map(_outcome, [role] * (count - 1), range(1, count), chunksize=4)
+
+
+def _outcome(role: Role, number: int) -> Outcome:
+    mutant, node = of_role(role)[number]
+    judged = judge_all(mutated(mutant, node), role)
+    return Outcome(mutant, {one: attrs.evolve(judgement, findings=()) for one, judgement in judged.items()})
