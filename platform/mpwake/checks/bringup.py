@@ -20,7 +20,7 @@ from mpwake.checks.boot import (
     sent,
 )
 from mpwake.checks.core import Finding, inconclusive, not_applicable
-from mpwake.checks.traffic import OS_HEADER, OS_SECTION, each, place, told
+from mpwake.checks.traffic import OS_HEADER, OS_SECTION, each, place, told, trials
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import ACTIONS, SENDER, Event, Kind, Trace
 from mpwake.model.agent import FIELDS
@@ -276,7 +276,7 @@ def _aimed(trace: Trace, commands: dict[int, int]) -> Iterator[Finding]:
 @booted("ORD-02", THREE, "the operating system notices an acknowledgement that comes while it waits")
 def polls_afresh(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge whether each acknowledgement is followed by a load of Command, or by the end of the wait."""
-    for trace in behaviour.trials(THREE):
+    for trace in trials(behaviour, THREE):
         acks = _awaited(trace)
         if not acks:
             raise inconclusive("no Wakeup was acknowledged while the operating system waited")

@@ -171,12 +171,17 @@ def _fact(value: Fact) -> str:
     return f"{value:#x}" if type(value) is int else str(value)
 
 
+def trials(behaviour: Behaviour, sentence: str) -> tuple[Trace, ...]:
+    """Return the trials of a probe, finished or not; raise where there is none."""
+    found = behaviour.trials(sentence)
+    if not found:
+        raise not_applicable("the target does not run in this situation")
+    return found
+
+
 def each(behaviour: Behaviour, sentence: str) -> Iterator[Trace]:
     """Yield the trials of a probe; raise where there is none, or one did not come to its end."""
-    trials = behaviour.trials(sentence)
-    if not trials:
-        raise not_applicable("the target does not run in this situation")
-    for trace in trials:
+    for trace in trials(behaviour, sentence):
         if trace.spent:
             raise inconclusive("a trial was not finished within its budget")
         yield trace
