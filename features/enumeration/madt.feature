@@ -180,7 +180,7 @@ Feature: Enumeration of the mailbox in the MADT
   @MADT-24 @sender
   Scenario: A version 0 parser accepts a newer or longer entry
     Given an operating system that boots
-    When an operating system boots with sparse APIC IDs
+    When an operating system boots with a wakeup entry of version 1
     Then a version 1 entry of 24 bytes is not refused
 
   @MADT-25 @sender

@@ -34,14 +34,14 @@ Feature: The choice between MADT and DeviceTree
   Scenario: The kernel is built with the options that its mailbox code needs
     Given an operating system that boots
     And an operating system that behaves as Linux
-    When an operating system that was built without SMP boots with sparse APIC IDs
+    When an operating system that was built without SMP boots with a wakeup entry of version 1
     Then the mailbox is used by a build that has what it needs, and by no other
 
   @SEL-05 @sender
   Scenario: A registered mailbox replaces the SIPI path
     Given an operating system that boots
     And an operating system that behaves as Linux
-    When an operating system boots with sparse APIC IDs
+    When an operating system boots with a wakeup entry of version 1
     Then no INIT and no SIPI is sent beside the mailbox
 
   @SEL-06 @sender

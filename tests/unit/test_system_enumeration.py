@@ -1,4 +1,4 @@
-"""How operating systems of the model read what firmware publishes, which mailbox they choose, and what is said of it."""
+"""How operating systems of the model read what firmware publishes, which mailbox they choose."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from mpwake.targets import open_target
 BASE, VECTOR = 0x7F5E5000, 0x7F5E6080
 CPUS = (encode_lapic(0, 0, 1), encode_lapic(1, 1, 1), encode_x2apic(2, 0x1FF, 1))
 V0, V1 = encode_wakeup(0, BASE), encode_wakeup(1, BASE, VECTOR)
-SPARSE = "an operating system boots with sparse APIC IDs"
+VERSION_1 = "an operating system boots with a wakeup entry of version 1"
 TREE = "an operating system boots with a mailbox node in the DeviceTree"
 POISONED = "three processors are woken in a page whose fields are poisoned"
 OWN = [
@@ -386,7 +386,7 @@ def linux(sentence: str, *actions: Action, **changes: Any) -> list[Trace]:
 
 
 def test_linux_takes_a_processor_offline_and_starts_it_again() -> None:
-    for trace in linux(SPARSE, Action("offline", 4), Action("online", 4)):
+    for trace in linux(VERSION_1, Action("offline", 4), Action("online", 4)):
         assert [back and back.value for _, back in answers(trace, "offline")] == [0]
         assert [apic for _, apic, _ in sent(trace)] == [1, 4, 0x1FF, 4]
         assert [apic for _, apic, _ in sent(trace, 2)] == [4]
@@ -394,26 +394,26 @@ def test_linux_takes_a_processor_offline_and_starts_it_again() -> None:
 
 
 def test_linux_waits_for_test_with_a_limit_and_leaves_command_as_it_is() -> None:
-    for trace in linux(SPARSE, Action("offline", 4), loop="acpi-6.4"):
+    for trace in linux(VERSION_1, Action("offline", 4), loop="acpi-6.4"):
         assert [back and back.value for _, back in answers(trace, "offline")] == [-110]
         assert console(trace, "error")
         assert trace.after[:2] == b"\2\0"
 
 
 def test_linux_ignores_a_request_for_a_processor_that_runs() -> None:
-    for trace in linux(SPARSE, Action("online", 4)):
+    for trace in linux(VERSION_1, Action("online", 4)):
         assert [apic for _, apic, _ in sent(trace)] == [1, 4, 0x1FF]
         assert answers(trace, "online")[-1][1] is not None
 
 
 def test_linux_erases_a_version_0_mailbox_and_keeps_one_of_version_1() -> None:
-    assert [noted(one, Kind.TABLE) != [] for one in linux(SPARSE)] == [False] * 6
+    assert [noted(one, Kind.TABLE) != [] for one in linux(VERSION_1)] == [False] * 6
     version_0 = linux("an operating system boots with a wakeup entry of version 0")
     assert [noted(one, Kind.TABLE) != [] for one in version_0] == [True] * 6
 
 
 def test_a_build_without_smp_starts_nobody() -> None:
-    for trace in linux("an operating system that was built without SMP boots with sparse APIC IDs"):
+    for trace in linux("an operating system that was built without SMP boots with a wakeup entry of version 1"):
         assert trace.of(Kind.CPU)
         assert not trace.of(Kind.REQUEST) and not trace.of(Kind.IPI)
 

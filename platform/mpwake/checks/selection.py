@@ -18,7 +18,7 @@ from mpwake.checks.boot import (
 )
 from mpwake.checks.core import Finding, inconclusive
 from mpwake.checks.cpunodes import TREE
-from mpwake.checks.enumeration import MAILBOX, SPARSE, adopted, processors
+from mpwake.checks.enumeration import MAILBOX, VERSION_1, adopted, processors
 from mpwake.checks.traffic import each, told
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import Event, Kind, Trace
@@ -32,8 +32,8 @@ ACPI_OFF = "an operating system boots with acpi=off, a MADT and a DeviceTree"
 MADT_OFF = "an operating system boots with acpi=off and a MADT"
 NO_ACPI = "an operating system that was built without ACPI boots with a mailbox node in the DeviceTree"
 NO_SMP_TREE = "an operating system that was built without SMP boots with a mailbox node in the DeviceTree"
-NO_SMP = "an operating system that was built without SMP boots with sparse APIC IDs"
-NARROW = "an operating system that was built for 32 bits boots with sparse APIC IDs"
+NO_SMP = "an operating system that was built without SMP boots with a wakeup entry of version 1"
+NARROW = "an operating system that was built for 32 bits boots with a wakeup entry of version 1"
 NO_MAILBOX = "an operating system boots without a mailbox"
 TD_NO_MAILBOX = "an operating system boots in a TD without a mailbox"
 VTL_NO_TDX = "an operating system boots at a virtual trust level without TDX and with a mailbox node in the DeviceTree"
@@ -67,7 +67,7 @@ def turns_to_the_tree(behaviour: Behaviour) -> Iterator[Finding]:
 def build_has_what_it_needs(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge a matrix of builds: where something is missing, no mailbox may be taken for the way to start processors."""
     tree = "dt-binding" in behaviour.follows
-    for sentence in (SPARSE, *((TREE,) * tree)):
+    for sentence in (VERSION_1, *((TREE,) * tree)):
         yield from uses_mailbox(behaviour, sentence, MAILBOX, True)
     for sentence in (NO_SMP, NARROW, *((NO_ACPI, NO_SMP_TREE) * tree)):
         for trace in each(behaviour, sentence):
@@ -77,10 +77,10 @@ def build_has_what_it_needs(behaviour: Behaviour) -> Iterator[Finding]:
             yield Finding(taken is None, found, "no mailbox adopted", (told(trace, taken),))
 
 
-@booted("SEL-05", SPARSE, "no INIT and no SIPI is sent beside the mailbox", like_linux)
+@booted("SEL-05", VERSION_1, "no INIT and no SIPI is sent beside the mailbox", like_linux)
 def sends_no_ipis_beside(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the interrupts of a bring-up through the mailbox."""
-    for trace in each(behaviour, SPARSE):
+    for trace in each(behaviour, VERSION_1):
         if not sent(trace):
             raise inconclusive("no processor was woken through the mailbox")
         starts = _starts(trace)
@@ -155,7 +155,7 @@ def lists_processors_first(behaviour: Behaviour) -> Iterator[Finding]:
 @booted("SEL-10", MADT_OFF, "the mailbox of the MADT is not used", like_linux)
 def heeds_acpi_off(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge whether the mailbox is adopted, by an operating system that adopts it without acpi=off."""
-    if not all(sent(trace) for trace in each(behaviour, SPARSE)):
+    if not all(sent(trace) for trace in each(behaviour, VERSION_1)):
         raise inconclusive("the operating system does not use the mailbox without acpi=off either")
     for trace in each(behaviour, MADT_OFF):
         processors(trace)
