@@ -51,7 +51,7 @@ Feature: From one operating system to the next
   @KEX-07 @sender
   Scenario: The mailbox is idle when the next OS takes over
     Given an operating system that boots
-    When an operating system boots with a version 1 mailbox, and starts a next kernel while a processor does not answer Test
+    When an operating system boots with a version 1 mailbox, takes a processor offline that does not answer Test, and starts a next kernel
     Then Command is 0 whenever a next kernel takes over
 
   @KEX-09 @sender

@@ -28,8 +28,8 @@ HELD_BACK = "an operating system boots with a version 0 mailbox, wakes a held-ba
 NO_RESET = "an operating system boots with a version 1 mailbox, and the set-up for resets fails"
 NEXT = "an operating system boots with a version 1 mailbox, and starts a next kernel"
 UNANSWERED = (
-    "an operating system boots with a version 1 mailbox, "
-    "and starts a next kernel while a processor does not answer Test"
+    "an operating system boots with a version 1 mailbox, takes a processor offline that does not answer Test, "
+    "and starts a next kernel"
 )
 TREE = "an operating system boots with a mailbox in the DeviceTree, and starts a next kernel"
 CRASH = "an operating system boots with a version 1 mailbox, and crashes"
