@@ -133,8 +133,8 @@ def _vtl_limits(kernel: Kernel) -> None:
     kernel.tell(Kind.METHOD, kernel.limit, "realmode limit")
 
 
-def _low(memory: MemoryMap | None, trampoline: Trampoline, limit: int) -> int | None:
-    # The highest place for the trampoline below the limit, or None.
+def highest_place(memory: MemoryMap | None, trampoline: Trampoline, limit: int) -> int | None:
+    """Return the highest place for the trampoline below the limit, or None."""
     if memory is None:
         return 0x9A000
     for one in reversed(memory.usable_below(limit)):
@@ -150,7 +150,7 @@ def _reserve(kernel: Kernel) -> None:
         return
     base = trampoline.base or None
     if trampoline.place == "below":
-        base = _low(kernel.tables.memory_map, trampoline, kernel.limit)
+        base = highest_place(kernel.tables.memory_map, trampoline, kernel.limit)
     if base is None:
         kernel.say(f"real mode trampoline: no usable memory below {kernel.limit:#x}", "info")
         if trampoline.fallback == "panic":
