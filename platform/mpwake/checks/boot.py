@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mpwake.checks.core import Condition, Finding, Judge, check, given, not_applicable, not_testable, probe
+from mpwake.checks.core import (
+    Condition,
+    Finding,
+    Judge,
+    check,
+    given,
+    inconclusive,
+    not_applicable,
+    not_testable,
+    probe,
+)
 from mpwake.checks.traffic import each, folded, told
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import ACTIONS, SENDER, Event, Kind, Trace
@@ -121,9 +131,16 @@ def named(ids: list[int]) -> str:
     return ", ".join(hex(one) for one in ids) or "nobody"
 
 
+def ran(trace: Trace) -> None:
+    """Raise where nothing was seen of the operating system that could be held against it."""
+    if not trace.of(Kind.CPU) and not console(trace, "panic"):
+        raise inconclusive("the operating system did not come as far as the processors")
+
+
 def uses_mailbox(behaviour: Behaviour, sentence: str, address: int, expected: bool) -> Iterator[Finding]:
     """Judge whether the operating system sends a command through the mailbox at ``address`` in each trial."""
     for trace in each(behaviour, sentence):
+        ran(trace)
         mapped = [one for one in trace.of(Kind.MAP) if one.value == address]
         used = bool(mapped and sent(trace))
         found = f"commands sent through the page at {address:#x}" if used else "no command sent through it"

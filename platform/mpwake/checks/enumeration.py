@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mpwake.checks.boot import TEST, answers, booted, console, like_linux, named, noted, sent, uses_mailbox
+from mpwake.checks.boot import TEST, answers, booted, console, like_linux, named, noted, ran, sent, uses_mailbox
 from mpwake.checks.core import Finding, inconclusive
 from mpwake.checks.traffic import each, told
 from mpwake.evidence.behaviour import Behaviour
@@ -71,6 +71,7 @@ def vector_0_is_no_vector(behaviour: Behaviour) -> Iterator[Finding]:
 def wakes_who_is_listed(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the APIC IDs of the Wakeups."""
     for trace in each(behaviour, SPARSE):
+        ran(trace)
         ids = woken(trace)
         yield Finding(tuple(ids) == SPARSE_IDS, f"woken: {named(ids)}", named(list(SPARSE_IDS)), (told(trace),))
 
@@ -135,6 +136,7 @@ def takes_what_it_knows(behaviour: Behaviour) -> Iterator[Finding]:
 def address_0_is_no_mailbox(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge mappings of page 0 and the codes of the starts."""
     for trace in each(behaviour, ADDRESS_0):
+        ran(trace)
         mapped = [one for one in trace.of(Kind.MAP) if one.value == 0]
         codes = [back.value if back else None for _, back in answers(trace, "online")]
         told_of = console(trace)

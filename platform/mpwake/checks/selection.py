@@ -12,6 +12,7 @@ from mpwake.checks.boot import (
     like_linux_at_vtl,
     named,
     noted,
+    ran,
     sent,
     takes_tree,
     uses_mailbox,
@@ -30,10 +31,17 @@ INIT, STARTUP = 5, 6
 BOTH = "an operating system boots with a MADT and a DeviceTree"
 ACPI_OFF = "an operating system boots with acpi=off, a MADT and a DeviceTree"
 MADT_OFF = "an operating system boots with acpi=off and a MADT"
-NO_ACPI = "an operating system that was built without ACPI boots with a mailbox node in the DeviceTree"
-NO_SMP_TREE = "an operating system that was built without SMP boots with a mailbox node in the DeviceTree"
-NO_SMP = "an operating system that was built without SMP boots with a wakeup entry of version 1"
-NARROW = "an operating system that was built for 32 bits boots with a wakeup entry of version 1"
+BUILDS = (
+    "an operating system that was built without SMP boots with a wakeup entry of version 1",
+    "an operating system that was built without ACPI boots with a wakeup entry of version 1",
+    "an operating system that was built without the local APIC boots with a wakeup entry of version 1",
+    "an operating system that was built for 32 bits boots with a wakeup entry of version 1",
+)
+BUILDS_WITH_TREE = (
+    "an operating system that was built without SMP boots with a mailbox node in the DeviceTree",
+    "an operating system that was built without ACPI boots with a mailbox node in the DeviceTree",
+    "an operating system that was built without OF boots with a mailbox node in the DeviceTree",
+)
 NO_MAILBOX = "an operating system boots without a mailbox"
 TD_NO_MAILBOX = "an operating system boots in a TD without a mailbox"
 VTL_NO_TDX = "an operating system boots at a virtual trust level without TDX and with a mailbox node in the DeviceTree"
@@ -63,13 +71,13 @@ def turns_to_the_tree(behaviour: Behaviour) -> Iterator[Finding]:
     yield from _pages_apart(behaviour, ACPI_OFF, IN_TREE, MAILBOX)
 
 
-@booted("SEL-04", NO_SMP, "the mailbox is used by a build that has what it needs, and by no other", like_linux)
+@booted("SEL-04", BUILDS[0], "the mailbox is used by a build that has what it needs, and by no other", like_linux)
 def build_has_what_it_needs(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge a matrix of builds: where something is missing, no mailbox may be taken for the way to start processors."""
     tree = "dt-binding" in behaviour.follows
-    for sentence in (VERSION_1, *((TREE,) * tree)):
+    for sentence in (VERSION_1, *(TREE,) * tree):
         yield from uses_mailbox(behaviour, sentence, MAILBOX, True)
-    for sentence in (NO_SMP, NARROW, *((NO_ACPI, NO_SMP_TREE) * tree)):
+    for sentence in (*BUILDS, *BUILDS_WITH_TREE * tree):
         for trace in each(behaviour, sentence):
             processors(trace)
             taken = adopted(trace)
@@ -100,6 +108,7 @@ def _starts(trace: Trace) -> list[Event]:
 def starts_by_ipis(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the interrupts, in order, and whether a page was mapped."""
     for trace in each(behaviour, NO_MAILBOX):
+        processors(trace)
         modes = [_mode(one) for one in _starts(trace)]
         good = INIT in modes and STARTUP in modes[modes.index(INIT) :]
         words = " ".join("INIT" if mode == INIT else "SIPI" for mode in modes) or "no INIT and no SIPI"
@@ -116,6 +125,8 @@ def fails_cleanly_in_td(behaviour: Behaviour) -> Iterator[Finding]:
         tried = [*_starts(trace), *trace.of(Kind.HYPERCALL), *panics]
         words = f"{len(tried) - len(panics)} INIT, SIPI or hypercalls, {'a' if panics else 'no'} panic"
         yield Finding(not tried, words, "none, and no panic", (told(trace, tried[0] if tried else None),))
+        if not panics:
+            processors(trace)
         refused = [back for _, back in answers(trace, "online") if back and back.value < 0]
         lines = console(trace, "error")
         found = f"{len(refused)} starts refused, {len(lines)} lines of level error"
@@ -146,8 +157,8 @@ def lists_processors_first(behaviour: Behaviour) -> Iterator[Finding]:
         methods = noted(trace, Kind.METHOD, "mailbox")
         if not methods:
             raise inconclusive("the operating system does not use the mailbox of the tree")
-        order = list(trace.events)
-        late = [one for one in trace.of(Kind.CPU) if order.index(one) > order.index(methods[0])]
+        behind = trace.events[trace.events.index(methods[0]) :]
+        late = [one for one in behind if one.kind is Kind.CPU]
         found = f"{len(late)} processors registered after the mailbox was set up"
         yield Finding(not late, found, "none", (told(trace, late[0] if late else None),))
 
@@ -168,6 +179,7 @@ def heeds_acpi_off(behaviour: Behaviour) -> Iterator[Finding]:
 def wakes_late(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the start of a processor that was not started at boot."""
     for trace in each(behaviour, HELD_BACK):
+        ran(trace)
         panics = console(trace, "panic")
         asked = [(one, back) for one, back in answers(trace, "online") if one.target == LATE_ID]
         codes = [back.value for _, back in asked if back]
