@@ -31,6 +31,28 @@ def available(behaviour: Behaviour, *sentences: str) -> Iterator[tuple[str, Trac
         yield from ((sentence, trace) for trace in each(behaviour, sentence))
 
 
+def came_far(trace: Trace) -> None:
+    """Raise where a boot did not come as far as its processors, so that what is missing proves nothing."""
+    if not trace.of(Kind.CPU):
+        raise inconclusive("the operating system did not come as far as the processors")
+
+
+def fact(one: Event, name: str) -> int:
+    """Return a number, or a truth, that was seen with an event; raise where it was not."""
+    value = one.facts.get(name)
+    if not isinstance(value, int):
+        raise inconclusive(f"{name.replace('_', ' ')} was not seen at {one.kind.value} {one.note}".rstrip())
+    return value
+
+
+def placed_at(trace: Trace) -> Event:
+    """Return the allocation of the trampoline."""
+    found = noted(trace, Kind.ALLOC, "trampoline")
+    if not found:
+        raise inconclusive("no trampoline was allocated")
+    return found[-1]
+
+
 def starts(trace: Trace) -> list[Event]:
     """Return the INIT and Start-Up IPIs."""
     return [one for one in trace.of(Kind.IPI) if one.value >> 8 & 7 in (INIT, START_UP)]
@@ -44,7 +66,7 @@ def maps_private(behaviour: Behaviour) -> Iterator[Finding]:
         if not mapped:
             raise inconclusive("the mailbox was not mapped")
         for one in mapped:
-            private = one.facts["private"] is True
+            private = bool(fact(one, "private"))
             found = f"mapped as {'private' if private else 'shared'} memory"
             yield Finding(private, found, "private", (told(trace, one),))
 
@@ -59,7 +81,7 @@ def private_inside_the_page(behaviour: Behaviour) -> Iterator[Finding]:
         if set(inside.values()) != ({True, False} if sentence == AT_VTL else {False}):
             raise inconclusive("the callback was not asked on both sides of the border")
         for one, private in inside.items():
-            answer = one.facts["answer"] is True
+            answer = bool(fact(one, "answer"))
             found = f"{one.value:#x} is {'private' if answer else 'shared'}"
             yield Finding(answer is private, found, "private" if private else "shared", (told(trace, one),))
 
@@ -108,6 +130,7 @@ def _limits(trace: Trace) -> list[Event]:
 def raises_limit(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the limit, and which set-up runs."""
     for trace in each(behaviour, AT_VTL):
+        came_far(trace)
         limit = _limits(trace)[-1].value if _limits(trace) else 0
         placed, stubs = noted(trace, Kind.ALLOC, "trampoline"), noted(trace, Kind.ALLOC, "stub header")
         found = f"limit {limit:#x}, {len(placed)} trampolines, {len(stubs)} stub headers"
@@ -119,6 +142,7 @@ def raises_limit(behaviour: Behaviour) -> Iterator[Finding]:
 def allocates_no_trampoline(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the set-up under every isolation but TDX."""
     for _, trace in available(behaviour, *OTHERS):
+        came_far(trace)
         placed, stubs = noted(trace, Kind.ALLOC, "trampoline"), noted(trace, Kind.ALLOC, "stub header")
         found = f"{len(placed)} trampolines, {len(stubs)} stub headers"
         yield Finding(not placed and bool(stubs), found, "no trampoline, and a stub header", (told(trace),))

@@ -8,7 +8,7 @@ import attrs
 
 from mpwake.checks.boot import PAGE, answers, booted, like_asterinas, like_gramine, noted, sent
 from mpwake.checks.core import Finding, inconclusive, not_applicable
-from mpwake.checks.guest import IN_TD, INIT, START_UP, available, starts
+from mpwake.checks.guest import IN_TD, INIT, START_UP, available, fact, placed_at, starts
 from mpwake.checks.traffic import each, told
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import Event, Kind, Trace
@@ -79,7 +79,7 @@ def _gap(trace: Trace, number: int) -> int:
     after = sequence[number + 1] if number + 1 < len(sequence) else later[0] if later else None
     if after is None:
         raise inconclusive("what came after the last IPI was not seen")
-    return (int(after.facts["tsc"]) - int(sequence[number].facts["tsc"])) % _WRAP
+    return (fact(after, "tsc") - fact(sequence[number], "tsc")) % _WRAP
 
 
 def _icr_is(behaviour: Behaviour, number: int) -> Iterator[Finding]:
@@ -162,11 +162,11 @@ def repeats_sipi(behaviour: Behaviour) -> Iterator[Finding]:
 def vector_is_the_page(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the vectors against the real-mode entry of the trampoline."""
     for trace in each(behaviour, BARE):
-        placed = noted(trace, Kind.ALLOC, "trampoline")
+        placed = placed_at(trace)
         sipis = [one for one in _sequence(trace) if decode_icr(one.value, False).mode == START_UP]
-        if not placed or not sipis:
-            raise inconclusive("no SIPI, or no trampoline, was seen")
-        entry = int(placed[-1].facts["entry16"])
+        if not sipis:
+            raise inconclusive("no SIPI was seen")
+        entry = fact(placed, "entry16")
         for one in sipis:
             vector = one.value & 0xFF
             good = vector * PAGE == entry < MIB
@@ -185,7 +185,7 @@ def _well_formed(icr: Icr, targets: set[int]) -> bool:
 def encodes_the_icr(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the fields of every ICR: destination or shorthand, mode, level and trigger, and what is reserved."""
     for sentence, trace in available(behaviour, X2APIC, BARE):
-        targets = {one.value for one in trace.of(Kind.CPU) if not one.facts["boot"]}
+        targets = {one.value for one in trace.of(Kind.CPU) if not fact(one, "boot")}
         for one in _sequence(trace):
             icr = decode_icr(one.value, sentence == X2APIC)
             good = _well_formed(icr, targets) and one.note == ("x2apic" if sentence == X2APIC else "xapic")
@@ -239,7 +239,7 @@ def writes_one_msr(behaviour: Behaviour) -> Iterator[Finding]:
 def waits_over_a_wrap(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the waits of a sequence in which the TSC begins again at 0."""
     for trace in each(behaviour, WRAPS):
-        counts = [int(one.facts["tsc"]) for one in _sequence(trace)]
+        counts = [fact(one, "tsc") for one in _sequence(trace)]
         if counts[0] + sum(cycles for _, cycles in STEPS) < _WRAP:
             raise inconclusive("the TSC was too far from its end to wrap between the IPIs")
     yield from _waits(behaviour, WRAPS, tuple(range(len(STEPS))))
@@ -254,7 +254,7 @@ def _as_gramine(trace: Trace, steps: int) -> Iterator[Finding]:
     if words == wanted:
         for number, (_, micros) in enumerate(GRAMINE[:steps]):
             one = sequence[number]
-            gap = _gap(trace, number) // int(one.facts["tsc_mhz"])
+            gap = _gap(trace, number) // fact(one, "tsc_mhz")
             yield Finding(gap >= micros, f"{gap} us after it", f"{micros} us or more", (told(trace, one),))
 
 
@@ -284,15 +284,20 @@ def entries_differ(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge where processors enter after a SIPI and from the mailbox, and the 64-bit code that they reach."""
     met: set[int] = set()
     for trace in each(behaviour, BARE):
-        base = noted(trace, Kind.ALLOC, "trampoline")[-1].value
+        base = placed_at(trace).value
         met |= _joined(trace)
-        for one in noted(trace, Kind.ROUTINE, "enter"):
+        entered = noted(trace, Kind.ROUTINE, "enter")
+        if not entered:
+            raise inconclusive("no processor was seen to enter after SIPI")
+        for one in entered:
             yield Finding(one.value == base, f"SIPI enters at {one.value - base:#x}", "0x0", (told(trace, one),))
     for trace in each(behaviour, IN_TD):
-        placed = noted(trace, Kind.ALLOC, "trampoline")[-1]
+        placed = placed_at(trace)
+        if not trace.of(Kind.LANDING):
+            raise inconclusive("no processor was seen to enter from the mailbox")
         for one in trace.of(Kind.LANDING):
             offset = one.value - placed.value
-            good = offset > 0 and one.value == placed.facts["entry64"]
+            good = offset > 0 and one.value == fact(placed, "entry64")
             yield Finding(good, f"the mailbox enters at {offset:#x}", "the 64-bit entry", (told(trace, one),))
         found = _joined(trace)
         here = f"64-bit code at {', '.join(hex(at) for at in sorted(found))}"

@@ -20,6 +20,7 @@ from mpwake.checks.boot import (
     sent,
 )
 from mpwake.checks.core import Finding, inconclusive, not_applicable
+from mpwake.checks.guest import fact
 from mpwake.checks.traffic import each, told
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import Event, Kind, Trace
@@ -43,6 +44,8 @@ NO_NEXT = "the operating system starts no next kernel"
 def _kernels(trace: Trace) -> list[Trace]:
     """Cut a trial where a kernel begins."""
     starts = [at for at, one in enumerate(trace.events) if one.kind is Kind.KERNEL and one.note != "leaves"]
+    if not starts:
+        raise inconclusive("no kernel was seen to start")
     heads = [page for one, page in pages(trace) if one.kind is Kind.KERNEL and one.note != "leaves"]
     ends = [*starts[1:], len(trace.events)]
     parts = zip(starts, ends, heads, strict=True)
@@ -129,7 +132,7 @@ def leaves_the_checksum(behaviour: Behaviour) -> Iterator[Finding]:
         if not erased:
             raise not_applicable("the address stays in the table")
         for one in erased:
-            total = int(one.facts["checksum"])
+            total = fact(one, "checksum")
             good = total == LEFT_BY_ZEROING and one.width == 8
             found = f"{one.width} bytes changed, and the sum is {total:#x}"
             yield Finding(good, found, f"8 bytes, and {LEFT_BY_ZEROING:#x}", (told(trace, one),))
@@ -189,7 +192,14 @@ def mailbox_is_idle(behaviour: Behaviour) -> Iterator[Finding]:
                 found = f"Command {field(page, 0, 2):#x} at the hand-over"
                 yield Finding(field(page, 0, 2) == 0, found, "Command 0", (told(trace, one),))
             if not left:
-                yield Finding(True, "the next kernel was called off", "Command 0, or no hand-over", (told(trace),))
+                yield _called_off(trace)
+
+
+def _called_off(trace: Trace) -> Finding:
+    refused = [one for one, back in answers(trace, "kexec") if back is not None and back.value < 0]
+    if not refused:
+        raise inconclusive("neither a next kernel nor a refusal was seen")
+    return Finding(True, "the next kernel was called off", "Command 0, or no hand-over", (told(trace, refused[0]),))
 
 
 @booted("KEX-09", CRASH, "the crash kernel comes up, with one processor or with more")

@@ -17,7 +17,7 @@ from mpwake.checks.boot import (
     sent,
 )
 from mpwake.checks.core import Finding, inconclusive, not_applicable
-from mpwake.checks.guest import AT_VTL
+from mpwake.checks.guest import AT_VTL, came_far, fact, placed_at
 from mpwake.checks.traffic import OS_HEADER, OS_SECTION, each, told
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import Event, Kind, Trace
@@ -28,14 +28,6 @@ LOW_MEMORY_ENDS = 0x9FC00
 MIB, GIB_4 = 0x100000, 1 << 32
 AP_BOOT_START = 0x8000
 _NOT_TOUCHED = ("fill", "enter", "join")
-
-
-def _placed(trace: Trace) -> Event:
-    """Return the allocation of the trampoline."""
-    found = noted(trace, Kind.ALLOC, "trampoline")
-    if not found:
-        raise inconclusive("no trampoline was allocated")
-    return found[-1]
 
 
 def _where(one: Event) -> str:
@@ -71,7 +63,7 @@ def below_1_mib(behaviour: Behaviour) -> Iterator[Finding]:
     for trace in each(behaviour, LOW):
         if noted(trace, Kind.METHOD, "realmode limit"):
             raise not_applicable("the platform sets a limit of its own")
-        one = _placed(trace)
+        one = placed_at(trace)
         good = one.value % PAGE == 0 and one.value + one.width <= MIB
         yield Finding(good, _where(one), f"page aligned, and below {MIB:#x}", (told(trace, one),))
 
@@ -80,6 +72,7 @@ def below_1_mib(behaviour: Behaviour) -> Iterator[Finding]:
 def below_4_gib(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the allocation at a virtual trust level with TDX isolation."""
     for trace in each(behaviour, AT_VTL):
+        came_far(trace)
         found = noted(trace, Kind.ALLOC, "trampoline")
         good = bool(found) and all(one.value + one.width <= GIB_4 for one in found)
         text = _where(found[-1]) if found else "no trampoline"
@@ -95,6 +88,8 @@ def boots_without_trampoline(behaviour: Behaviour) -> Iterator[Finding]:
             raise not_applicable("the operating system has another place for its trampoline")
         lines = [one for one in console(trace) if re.search(rf"\b0x0*{MIB:x}\b", one.note)]
         panics = console(trace, "panic")
+        if not panics:
+            came_far(trace)
         woken = list(commands(trace))
         found = (
             f"{len(lines)} lines name the limit, {len(panics)} panics, {len(placed)} trampolines, {len(woken)} Wakeups"
@@ -110,7 +105,7 @@ def enters_64_bit_code(behaviour: Behaviour) -> Iterator[Finding]:
         if trace.memory != "sc":
             continue
         for one, vector in _vectors(trace):
-            entry = _placed(trace).facts["entry64"]
+            entry = fact(placed_at(trace), "entry64")
             yield Finding(vector == entry, f"vector {vector:#x}", f"the 64-bit entry {entry:#x}", (told(trace, one),))
 
 
@@ -118,10 +113,10 @@ def enters_64_bit_code(behaviour: Behaviour) -> Iterator[Finding]:
 def compat_code_below_4_gib(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge where the code and its page tables lie."""
     for trace in each(behaviour, LOW):
-        one = _placed(trace)
-        if not one.facts["compat"]:
+        one = placed_at(trace)
+        if not fact(one, "compat"):
             raise not_applicable("no part of the trampoline is 32-bit code")
-        tables = int(one.facts["page_tables"])
+        tables = fact(one, "page_tables")
         good = one.value + one.width <= GIB_4 and tables < GIB_4
         yield Finding(good, f"{_where(one)}, page tables at {tables:#x}", f"below {GIB_4:#x}", (told(trace, one),))
 
@@ -167,8 +162,8 @@ def touches_one_page(behaviour: Behaviour) -> Iterator[Finding]:
 def boots_at_0x8000(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge place and size of the boot code, its entry, and what runs under firmware's page tables."""
     for trace in each(behaviour, LOW):
-        one = _placed(trace)
-        entry = int(one.facts["entry64"])
+        one = placed_at(trace)
+        entry = fact(one, "entry64")
         good = one.value == AP_BOOT_START and one.width <= PAGE and AP_BOOT_START < entry < AP_BOOT_START + PAGE
         expected = f"inside {AP_BOOT_START:#x} to {AP_BOOT_START + PAGE - 1:#x}"
         yield Finding(good, f"{_where(one)}, entry {entry:#x}", expected, (told(trace, one),))
@@ -181,7 +176,7 @@ def reserves_first_mib(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the reservation, and that it comes after the allocation."""
     for trace in each(behaviour, LOW):
         allocated = trace.of(Kind.ALLOC)
-        placed = allocated.index(_placed(trace))
+        placed = allocated.index(placed_at(trace))
         whole = [n for n, one in enumerate(allocated) if one.note == "first MiB" and not one.value and one.width >= MIB]
         order = "not reserved" if not whole else f"reserved {'after' if whole[0] > placed else 'before'} the trampoline"
         found = f"the first MiB is {order}"
