@@ -18,7 +18,6 @@ from mpwake.suite.catalogue import ROLES, Scenario, scenarios
 from mpwake.suite.mutants import mutants
 from mpwake.targets.model import platform_names
 
-COMPLETE_ROLES = (Role.TABLES,)
 _NEARLY = re.compile(r"(Feature|Rule|Background|Scenario( Outline)?|Examples)\b(?!:)", re.IGNORECASE)
 _LINE = re.compile(
     r"@\S.*|#.*|\|.*|(Feature|Rule|Background|Scenario( Outline)?|Examples):.*|(Given|When|Then|And|But) .*|"
@@ -137,7 +136,7 @@ def _served() -> Iterator[Problem]:
     told = {(one, role) for scenario in general for one in scenario.ids for role in scenario.roles}
     broken = {(mutant.breaks, mutant.role) for mutant, _ in mutants()}
     for one in registry().requirements.values():
-        for role in set(one.roles) & set(COMPLETE_ROLES):
+        for role in one.roles:
             for what, there in (("scenario", told), ("check", set(CHECKS)), ("mutant", broken)):
                 if (one.id, role) not in there and not (one.unobservable and what != "scenario"):
                     yield Problem(one.id, f"no {what} in the role {role.value}")
