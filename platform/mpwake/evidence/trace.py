@@ -87,6 +87,13 @@ class Event:
     note: str = ""
     facts: Mapping[str, Fact] = attrs.field(factory=dict, hash=False)
 
+    def later(self, by: int) -> Event:
+        """Return the same event, so much later."""
+        return Event(
+            *(self.time + by, self.agent, self.kind, self.offset, self.width, self.value, self.count, self.until + by),
+            *(self.target, self.vector, self.note, self.facts),
+        )
+
     def touches(self, offset: int, width: int) -> bool:
         """Say whether a load or store overlaps bytes of the page."""
         return self.offset < offset + width and offset < self.offset + self.width

@@ -7,7 +7,6 @@ for each schedule.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import attrs
 
@@ -35,9 +34,9 @@ class Merge:
     asked: Ask | None = None
     unanswered: bool = False
 
-    def put(self, one: Event, **changes: Any) -> None:
-        """Add an event at the time that has come."""
-        self.events.append(attrs.evolve(one, time=self.time, **changes))
+    def put(self, one: Event) -> None:
+        """Add an event at the time that has come; its own is 0."""
+        self.events.append(one.later(self.time))
 
     def until_ask(self) -> None:
         """Add what was planned before the next request."""
@@ -109,8 +108,10 @@ class Merge:
             if self.system.trampoline.fills == "after":
                 self.put(Event(0, 0, Kind.ROUTINE, value=data_of(self.kernel, apic), note="fill", target=apic))
             for touch in self.system.trampoline.touches:
-                where = {"value": base + touch.at, "width": touch.width, "note": touch.what}
-                self.put(Event(0, one.agent, Kind.ROUTINE, target=apic), **where)
+                where = base + touch.at
+                self.put(
+                    Event(0, one.agent, Kind.ROUTINE, value=where, width=touch.width, note=touch.what, target=apic)
+                )
             joined = base + joins(self.system.trampoline, one.value - base)
             self.put(Event(0, one.agent, Kind.ROUTINE, value=joined, note="join", target=apic))
             if apic not in self.kernel.situation.host.mute:
@@ -141,7 +142,7 @@ def run(system: System, boot: Boot, carry_out: Simulate) -> Trace:
         leaves = plan(kernel, actions)
         trace = _merged(kernel, carry_out(kernel, [one for one in kernel.items if isinstance(one, Ask)], gone, page))
         offset = events[-1].time if events else 0
-        events += [attrs.evolve(one, time=one.time + offset, until=one.until + offset) for one in trace.events]
+        events += [one.later(offset) for one in trace.events] if offset else trace.events
         page, end = trace.after, trace.end + offset
         if not leaves or trace.stuck or trace.spent or not _left(trace):
             break

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
@@ -22,6 +23,9 @@ from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.spec.requirements import Role
 from mpwake.spec.resources import relative, scenarios, suite_root
 from mpwake.targets.base import Source, Target
+
+if TYPE_CHECKING:
+    from mpwake.model.program import Program
 
 DRIVEN = (Role.RECEIVER, Role.SENDER)
 
@@ -102,16 +106,21 @@ class Driver:
     system: System | None
     announced: str
 
+    @functools.cached_property
+    def program(self) -> Program:
+        """The agent's program, compiled to integers."""
+        from mpwake.model.program import compile_node
+
+        return compile_node(self.agent)
+
     def drive(self, sentence: str, seed: int) -> tuple[Trace, ...]:
         """Run the probe, or boot into the situation, that a sentence names."""
         from mpwake.model.boot import boots
         from mpwake.model.probe import probe, trials
-        from mpwake.model.program import compile_node
 
-        program = compile_node(self.agent)
         if self.system and sentence in situations():
-            return tuple(boots(program, self.system, situation(sentence), seed))
-        return tuple(trials(program, probe(sentence, self.role), seed, self.announced))
+            return tuple(boots(self.program, self.system, situation(sentence), seed))
+        return tuple(trials(self.program, probe(sentence, self.role), seed, self.announced))
 
 
 def driver_of(platform: Platform, role: Role) -> Driver | None:

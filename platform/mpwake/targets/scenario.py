@@ -63,14 +63,12 @@ def replay(one: ScenarioFile, node: Node) -> Trace:
     """Run the trial of a scenario file; ``node`` is its YAML."""
     from mpwake.model.boot import booted
     from mpwake.model.probe import trial
-    from mpwake.model.program import compile_node
 
     driver = driver_of(decode_platform(load_platform(one.platform)), one.role)
     assert driver is not None
-    program = compile_node(driver.agent)
     if one.situation is None:
         assert one.probe is not None
-        return trial(program, one.probe, one.schedule, driver.announced)
+        return trial(driver.program, one.probe, one.schedule, driver.announced)
     if driver.system is None:
         raise node.value["situation"].error(f"{one.platform} has no operating system to boot")
-    return booted(program, driver.system, boot_of(one.situation, node.value["situation"]), one.schedule)
+    return booted(driver.program, driver.system, boot_of(one.situation, node.value["situation"]), one.schedule)
