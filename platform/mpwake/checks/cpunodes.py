@@ -31,14 +31,10 @@ def _takes_no_other(behaviour: Behaviour, sentence: str) -> Iterator[Finding]:
     if not all(sent(trace) for trace in each(behaviour, TREE)):
         raise inconclusive("the operating system does not use the mailbox of a valid node either")
     for trace in each(behaviour, sentence):
-        panics = console(trace, "panic")
-        taken = panics[0] if panics else adopted(trace)
-        if taken is None:
-            processors(trace)
-        found = (
-            panics[0].note if panics else f"a mailbox at {taken.value:#x} adopted" if taken else "no mailbox adopted"
-        )
-        yield Finding(taken is None, found, "no mailbox adopted, and no panic", (told(trace, taken),))
+        processors(trace)
+        taken = adopted(trace)
+        found = f"a mailbox at {taken.value:#x} adopted" if taken else "no mailbox adopted"
+        yield Finding(taken is None, found, "no mailbox adopted", (told(trace, taken),))
 
 
 @booted("DT-05", ASKEW, "a node with an unaligned base gives no mailbox", like_linux, takes_tree)
@@ -121,4 +117,8 @@ def takes_the_first_node(behaviour: Behaviour) -> Iterator[Finding]:
 def goes_on_without_the_node(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the boot with a node that has no reg, an unaligned base, or another size."""
     for sentence in (NO_PLACE, ASKEW, HALF):
+        for trace in each(behaviour, sentence):
+            panics = console(trace, "panic")
+            words = panics[0].note if panics else "no panic"
+            yield Finding(not panics, words, "no panic", (told(trace, panics[0] if panics else None),))
         yield from _takes_no_other(behaviour, sentence)
