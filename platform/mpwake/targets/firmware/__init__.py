@@ -1,0 +1,1 @@
+"""The ``firmware`` target: the AP loop that ships, executed. ``open.py`` puts it together."""

@@ -1,0 +1,94 @@
+"""Takes a firmware image apart, in a process of its own: what others' decompressors do with hostile bytes stays here.
+
+Reads the image from stdin. Writes one line of JSON to stdout, what was found or an ``error`` with its ``offset``, and
+after that line the PE image of the module that was asked for, if it is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+MEMORY = 1 << 30
+SECONDS = 20
+DEPTH = 64
+OBJECTS = 100_000
+_PE32 = 0x10
+_PACKED = (0x01, 0x02)
+_PROCESSED = 0x01
+
+
+def _objects(root: Any) -> Iterator[Any]:
+    pending = [(root, 0)]
+    seen = 0
+    while pending:
+        one, depth = pending.pop()
+        seen += 1
+        if depth > DEPTH or seen > OBJECTS:
+            raise RecursionError
+        yield one
+        pending += [(below, depth + 1) for below in getattr(one, "objects", None) or () if below is not None]
+
+
+def _is_packed(one: Any) -> bool:
+    """Say whether a section holds others in a form that had to be unpacked, and was not."""
+    if type(one).__name__ == "CompressedSection":
+        return one.type > 0 and not one.subsections
+    if type(one).__name__ == "GuidDefinedSection":
+        return bool(one.attr_mask & _PROCESSED) and not one.subsections
+    return False
+
+
+def _module(one: Any) -> bytes | None:
+    return next((bytes(part.data) for part in one.objects if getattr(part, "type", None) == _PE32), None)
+
+
+def unpack(image: bytes, guid: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return what is in an image, and the PE image of the module with a GUID: empty when it is not there."""
+    from uefi_firmware import AutoParser
+
+    parser = AutoParser(image)
+    root = parser.parse()
+    if root is None:
+        return {"error": "no firmware volume, capsule or flash image begins here", "offset": parser.offset}, b""
+    modules: dict[bytes, Any] = {}
+    volumes = 0
+    packed: list[int] = []
+    for one in _objects(root):
+        volumes += type(one).__name__ == "FirmwareVolume"
+        if type(one).__name__ == "FirmwareFile":
+            modules.setdefault(bytes(one.guid), one)
+        elif _is_packed(one):
+            packed.append(image.find(bytes(one.data[:32])))
+    found = _module(modules[guid]) if guid in modules else None
+    if not found and packed:
+        return {"error": "a compressed section could not be unpacked", "offset": max(0, packed[0])}, b""
+    if not volumes:
+        return {"error": "no firmware volume in this image", "offset": parser.offset}, b""
+    return {"type": parser.type(), "volumes": volumes, "modules": len(modules)}, found or b""
+
+
+def main(guid: str) -> None:
+    """Unpack stdin, under limits on memory and time."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # the library prints what it does not like
+    try:
+        told, module = unpack(sys.stdin.buffer.read(), uuid.UUID(guid).bytes_le)
+    except (MemoryError, RecursionError):
+        told, module = {"error": "it unpacks to more than can be read", "offset": 0}, b""
+    except Exception as error:
+        told, module = {"error": f"damaged: {type(error).__name__}: {error}", "offset": 0}, b""
+    with answer:
+        answer.write(json.dumps(told).encode() + b"\n" + module)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
