@@ -317,7 +317,8 @@ def data_of(kernel: Kernel, apic: int) -> int:
 
 def _mailbox_usable(kernel: Kernel) -> bool:
     assert kernel.mailbox is not None
-    if kernel.system.kexec.rereads and int.from_bytes(kernel.madt[kernel.mailbox.entry + 8 :][:8], "little") == 0:
+    rereads = kernel.system.kexec.rereads and kernel.mailbox.entry
+    if rereads and int.from_bytes(kernel.madt[kernel.mailbox.entry + 8 :][:8], "little") == 0:
         return False
     return kernel.mailbox.address != 0 or kernel.system.parser.zero == "used"
 
