@@ -27,6 +27,7 @@ RECEIVER = Role.RECEIVER
 CONFORMING = {
     "reference": "acpi-6.6",
     "acpi-6.4": "acpi-6.4",
+    "acpi-6.6": "acpi-6.6",
     "acpi-6.5": "acpi-6.5",
     "confidential": "acpi-6.6",
     "devicetree": "acpi-6.6",

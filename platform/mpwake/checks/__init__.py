@@ -19,6 +19,7 @@ from mpwake.checks import (
     reset,
     selection,
     sender,
+    systems,
     trampoline,
 )
 
@@ -41,5 +42,6 @@ __all__ = [
     "reset",
     "selection",
     "sender",
+    "systems",
     "trampoline",
 ]

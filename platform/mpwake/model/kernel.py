@@ -123,6 +123,8 @@ def _start(kernel: Kernel) -> None:
         kernel.say(words, "warning")
     _private_answers(kernel)
     _take_memory(kernel)
+    if kernel.system.mapping.when == "boot" and kernel.method == "mailbox" and _mailbox_usable(kernel):
+        _map(kernel)
     _bring_up(kernel)
 
 
