@@ -171,7 +171,7 @@ def refused(change: str) -> InputError:
 @pytest.mark.parametrize(
     ("change", "column", "message", "hint"),
     [
-        ("{path: [tables, mdat, length], set: 1}", 9, "the base has nothing at 'mdat'", "did you mean 'madt'?"),
+        ("{path: [tables, mdat, length], set: 1}", 9, "unknown key 'mdat'", "did you mean 'mat'?"),
         ("{path: [tables, madt, entries, 3, wakeup], set: 1}", 9, "the base has nothing at 3", "known: 0 to 2"),
         ("{path: [tables, madt, entries, -1], set: 1}", 9, "the base has nothing at -1", "known: 0 to 2"),
         ("{path: [tables, madt, entries, 3], set: 1}", 9, "the base has nothing at 3", "known: 0 to 2"),
