@@ -31,6 +31,7 @@ RECEIVER = Role.RECEIVER
 TEST = 2
 LOW = 0x100000
 HIGH = 0x100000000
+_AROUND = 6
 
 IN_TURN = "the operating system wakes one processor after the other"
 
@@ -136,10 +137,22 @@ def over_trials(behaviour: Behaviour, sentence: str, judge: TraceJudge) -> Itera
 def _exhibits(trace: Trace, one: Seen) -> tuple[Exhibit, ...]:
     if isinstance(one.about, Region):
         return (text_exhibit("memory of the AP loop", "\n".join(_row(region, one.about) for region in trace.regions)),)
+    code = _code(trace, one.about)
     if one.state and one.about:
         state = "\n".join(f"{name:<14} {_written(value)}" for name, value in one.about.facts.items())
-        return (told(trace, one.about), text_exhibit(f"state of AP {trace.ids[one.about.agent]:#x}", state))
-    return (told(trace, one.about),)
+        return (told(trace, one.about), text_exhibit(f"state of AP {trace.ids[one.about.agent]:#x}", state), *code)
+    return (told(trace, one.about), *code)
+
+
+def _code(trace: Trace, about: Event | None) -> tuple[Exhibit, ...]:
+    rip = int(about.facts.get("rip", -1)) if about else -1
+    if rip not in trace.listing:
+        return ()
+    places = sorted(trace.listing)
+    at = places.index(rip)
+    shown = places[max(0, at - _AROUND) : at + _AROUND + 1]
+    lines = (f"{'>' if place == rip else ' '} {place:#x}  {trace.listing[place]}" for place in shown)
+    return (text_exhibit("machine code", "\n".join(lines)),)
 
 
 def _row(one: Region, marked: Region) -> str:

@@ -125,8 +125,8 @@ def run_command(
 ) -> int:
     """Judge TARGET, and report clause by clause.
 
-    TARGET is KIND:LOCATION (model:PLATFORM, tables:PATH) or a target .yaml; without one the reference platform is
-    judged. What follows selects requirements. Reports are written to the directory that --out names.
+    TARGET is KIND:LOCATION (model:PLATFORM, tables:PATH, firmware:IMAGE) or a target .yaml; without one the reference
+    platform is judged. What follows selects requirements. Reports are written to the directory that --out names.
 
     \b
     Kinds for --with: acpi, acpidump, dtb, memory-map, command-line, mailbox (files);
@@ -141,7 +141,7 @@ def run_command(
     scenarios = select(selection or target.selects, roles, target.platform)
     options = Options(_strict(strict), seed, tuple(sys.argv[1:]))
     folder = _prepare(out)
-    if not quiet:
+    if not quiet and target.kind != "firmware":
         _announce_compilation(frozenset(role for one in scenarios for role in one.roles))
     with (folder / STREAM).open("w", encoding="utf-8", newline="\n") as file, _progress(quiet, len(scenarios)) as bars:
         result = run(target, scenarios, options, events.Stream(file), *bars)

@@ -128,7 +128,8 @@ class Trace:
     ``ids`` are the APIC IDs of the agents by number (that of the operating system's own processor first); ``before``
     and ``after`` are the page at its ends; ``stuck`` tells that nothing could happen any more while a request was
     pending, ``spent`` that the budget ended first. ``end`` is the time at which observation ended. ``regions`` is the
-    memory that an AP loop needs, and ``facts`` what else is known of its platform (``docs/evidence.md``).
+    memory that an AP loop needs, and ``facts`` what else is known of its platform (``docs/evidence.md``). ``listing``
+    is its code where that is machine code: text by address, for events that have the fact ``rip``.
     """
 
     ids: tuple[int, ...]
@@ -141,6 +142,7 @@ class Trace:
     spent: bool = False
     regions: tuple[Region, ...] = ()
     facts: Mapping[str, Fact] = attrs.field(factory=dict, hash=False)
+    listing: Mapping[int, str] = attrs.field(factory=dict, hash=False, repr=False)
 
     def stores(self, agent: int | None = None) -> tuple[Event, ...]:
         """Return the stores, of one agent or of all."""

@@ -13,7 +13,12 @@ from mpwake.targets.model import open_model
 from mpwake.targets.scenario import open_scenario
 from mpwake.targets.tables import open_tables
 
-KINDS = ("model", "tables", "scenario")
+KINDS = ("model", "tables", "scenario", "firmware")
+EXAMPLES = {
+    "tables": "tables:/sys/firmware/acpi/tables",
+    "scenario": "scenario:failing.yaml",
+    "firmware": "firmware:OVMF.fd",
+}
 
 
 def open_target(spec: str, extra: tuple[str, ...] = ()) -> Target:
@@ -42,12 +47,18 @@ def _open(kind: str, location: str, base: Path, evidence: tuple[str, ...], extra
         own = location.endswith((".yaml", ".yml"))
         return open_model(str(base / location) if own else location or "reference")
     if not location:
-        example = {"tables": "tables:/sys/firmware/acpi/tables", "scenario": "scenario:failing.yaml"}[kind]
+        example = EXAMPLES[kind]
         raise InputError(f"{kind}: names no place", hint=f"for example {example}")
     if kind == "scenario":
         if evidence or extra:
             raise InputError("a scenario takes no further evidence", hint="declare it in the file")
         return open_scenario(base / location)
+    if kind == "firmware":
+        if evidence or extra:
+            raise InputError("a firmware image takes no further evidence", hint="tables: takes what firmware publishes")
+        from mpwake.targets.firmware.open import open_firmware
+
+        return open_firmware(base / location)
     return open_tables(location, extra, base, evidence)
 
 

@@ -78,7 +78,7 @@ class Target:
 class TargetDocument:
     """A target declared in YAML, with its options."""
 
-    kind: str = described("Kind of the target: model or tables")
+    kind: str = described("Kind of the target: model, tables or firmware")
     location: str = described("What to open; a relative path counts from this file")
     evidence: tuple[str, ...] = described("Further evidence, [KIND:]LOCATION each, as after --with", ())
     edition: Literal["acpi-6.4", "acpi-6.5", "acpi-6.6"] | None = described("Edition to be held against", None)

@@ -1,16 +1,18 @@
 """From the reset of a TD to its processors in the AP loop, by the firmware's own instructions.
 
-A TD's processors start in the image's last bytes. The firmware builds page tables, takes each processor into long mode and
-parks it in a loop of its own (SEC). What the boot processor does after that, up to where its driver copies the AP loop
-next to the mailbox and releases the others into it, is played here: three stores to the SEC mailbox.
+A TD's processors start in the image's last bytes. The firmware builds page tables, takes each processor into long mode
+and parks it in a loop of its own (SEC). What the boot processor does after that, up to where its driver copies the AP
+loop next to the mailbox and releases the others into it, is played here: four stores to the SEC mailbox.
 """
 
 from __future__ import annotations
 
+import re
+
 import attrs
 
 from mpwake.spec.errors import InputError
-from mpwake.targets.firmware.image import SEC_ARRIVAL
+from mpwake.targets.firmware.image import SEC_ARRIVAL, Module
 from mpwake.targets.firmware.machine import PAGE, Board, Done, Piece, Processor, reset
 
 RAM = 32 << 20
@@ -19,6 +21,12 @@ GDT_AT_RESET = 0x6000
 # OVMF's SEC mailbox (OvmfPkg/Include/Library/TdxMailboxLib.h), at RSP of a processor that waits in SEC.
 COMMAND, VECTOR, RELOCATED, ARRIVED = 0, 8, 0x800, 0x900
 WAKEUP = 1
+# What TdxDxe does so that ResetVector has a GDT: it copies one to the OVMF work area, and stores limit and base there.
+# mov r8d, size; mov ecx, to; lea rdx, [rip + from]; call copy; ...; mov word [at], limit; ...; mov qword [at + 2], base
+_GDT_FOR_RESET = re.compile(
+    rb"\x41\xb8.{4}\xb9.{4}\x48\x8d\x15.{4}\xe8.{4}.{0,24}\x66\xc7\x04\x25.{6}.{0,16}\x48\xc7\x04\x25.{8}", re.DOTALL
+)
+_STACK = 0x5000
 _SLICE = 4_000
 _SLICES = 64
 _RELEASE = 200
@@ -47,7 +55,7 @@ def arrival(data: bytes, path: str) -> int:
     return TOP - len(data) + at
 
 
-def build_tables(boot: Processor, board: Board, ready: Processor, arrives: int) -> None:
+def build_tables(boot: Processor, ready: Processor, arrives: int) -> None:
     """Run the boot processor until another one gets to where it waits. Raises ``InputError`` when it never does."""
     reset(boot, GDT_AT_RESET)
     done = Done(0)
@@ -78,3 +86,14 @@ def park(one: Processor, board: Board, arrives: int, placed: Placed) -> None:
     if one.rip != placed.loop:
         why = one.done.fault or "it goes on without end"
         raise InputError(f"processor {one.who.index} never reaches the AP loop: {why}, at {one.rip:#x}")
+
+
+def prepare_reset(boot: Processor, module: Module) -> bool:
+    """Have the boot processor carry out what the driver does for ResetVector; False when that is not found in it."""
+    found = _GDT_FOR_RESET.findall(module.data)
+    if len(found) != 1:
+        return False
+    start = module.base + module.data.index(found[0])
+    boot.write(rsp=_STACK, rip=start)
+    done = boot.run(start + len(found[0]), _SLICE)
+    return boot.rip == start + len(found[0]) and not done.fault

@@ -1,7 +1,7 @@
 """Finds the AP loop in its driver: the function that tells where it begins and how long it is, which is then executed.
 
-EDK2's AsmGetRelocationMap stores the loop's address, its size and, in newer versions, that of ResetVector into a structure
-that RCX points to. Its first instructions are the same in all builds seen.
+EDK2's AsmGetRelocationMap stores the loop's address, its size and, in newer versions, the address of ResetVector into a
+structure that RCX points to. Its first instructions are the same in all builds seen.
 """
 
 from __future__ import annotations

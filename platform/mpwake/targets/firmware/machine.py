@@ -1,7 +1,7 @@
 """Real instructions on processors of their own: physical memory that they share, and one Unicorn for each of them.
 
-A processor reaches the memory that the board has and nothing else. It goes one instruction at a time, and everything that
-it does there is handed out: loads, stores, calls to the host, faults.
+A processor reaches the memory that the board has and nothing else. It goes one instruction at a time, and everything
+that it does there is handed out: loads, stores, calls to the host, faults.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from unicorn import UC_ARCH_X86, UC_HOOK_INSN, UC_HOOK_INSN_INVALID, UC_HOOK_INT
 from unicorn import unicorn_const as const
 from unicorn import x86_const as x86
 
-from mpwake.targets.firmware.tdx import GPAW, TDCALL, X2APIC_ID, Call, Identity, Tdx, cpuid
+from mpwake.targets.firmware.tdx import GPAW, NAMES, TDCALL, X2APIC_ID, Call, Identity, Tdx, cpuid
 
 PAGE = 0x1000
 CR0_PE, CR0_WP, CR0_PG = 1, 1 << 16, 1 << 31
-CR4_PAE, CR4_MCE = 1 << 5, 1 << 6
+CR4_PAE, CR4_MCE, CR4_PCIDE = 1 << 5, 1 << 6, 1 << 17
 EFER = 0xC0000080
 EFER_LMA = 1 << 10
 # IA32_EFER of a TD's processor when it starts: SCE, LME, NXE (TDX module ABI, initial state of a VCPU).
 EFER_IN_TD = 0x901
-GENERAL = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))
+GENERAL = NAMES
 NUMBERS = {name: getattr(x86, f"UC_X86_REG_{name.upper()}") for name in (*GENERAL, "rip", "rflags")}
 _STATE = [NUMBERS[name] for name in NUMBERS]
 # Descriptors of flat segments: none, 32-bit code, data.
 FLAT = (0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF)
 _HLT, _RDMSR, _MONITOR, _MWAIT = b"\xf4", b"\x0f\x32", b"\x0f\x01\xc8", b"\x0f\x01\xc9"
-_OWN = (TDCALL, _HLT, _RDMSR, _MONITOR, _MWAIT)
+_TO_CR0 = b"\x0f\x22"
+_OWN = (TDCALL, _HLT, _RDMSR, _MONITOR, _MWAIT, *(_TO_CR0 + bytes([modrm]) for modrm in range(0xC0, 0xC8)))
 _LONGEST = 4
 _EXCEPTIONS = {0: "#DE", 1: "#DB", 3: "#BP", 6: "#UD", 8: "#DF", 12: "#SS", 13: "#GP", 14: "#PF"}
 
@@ -118,7 +119,7 @@ class Access:
 
 @attrs.define
 class Done:
-    """What one instruction did. ``fault`` says why the processor cannot go on; ``halted`` that it waits for an event."""
+    """What one instruction did. ``fault`` says why the processor cannot go on, ``halted`` that it waits for events."""
 
     rip: int
     accesses: list[Access] = attrs.field(factory=list)
@@ -136,10 +137,11 @@ class Processor:
         self.tdx = tdx
         self.done = Done(0)
         self.wrote: Callable[[int], None] = lambda _address: None
+        self.stale = False  # whether code may have changed since it was last carried out
         self._special: dict[int, bytes] = {}
         self.uc = Uc(UC_ARCH_X86, UC_MODE_64)
         self.uc.ctl_set_tcg_buffer_size(1 << 20)  # first of all: the default is a GiB of address space for each
-        # An `until` whose page is not mapped would raise a page fault after each run, and the third of these is silence.
+        # An `until` whose page is not mapped raises a page fault after each run, and after the second all are silent.
         self.uc.ctl_exits_enabled(True)
         self.uc.ctl_set_exits([])
         for one in board.pieces:
@@ -218,8 +220,9 @@ class Processor:
         """The address of the next instruction."""
         return int(self.uc.reg_read(x86.UC_X86_REG_RIP))
 
-    def forget_code(self) -> None:
-        """Let code that was changed be read again."""
+    def _forget_code(self) -> None:
+        # Unicorn translates code once, and does not see what others change in it.
+        self.stale = False
         self._special.clear()
         self.uc.ctl_flush_tb()
 
@@ -227,11 +230,14 @@ class Processor:
         # Which of the instructions this is, if any, that Unicorn does not carry out, or silently and wrongly.
         if rip not in self._special:
             code = self.board.read(rip, _LONGEST) or b""
-            self._special[rip] = next((one for one in _OWN if code.startswith(one)), b"")
+            found = next((one for one in _OWN if code.startswith(one)), b"")
+            self._special[rip] = _TO_CR0 if found.startswith(_TO_CR0) else found
         return self._special[rip]
 
     def step(self) -> Done:
         """Carry out one instruction, and tell what it did."""
+        if self.stale:
+            self._forget_code()
         rip = self.rip
         self.done = Done(rip)
         kind = self._kind(rip)
@@ -241,10 +247,18 @@ class Processor:
             self.write(rip=rip + len(kind))
         elif kind == _RDMSR and self.uc.reg_read(x86.UC_X86_REG_ECX) == X2APIC_ID:
             self.write(rax=self.who.apic_id, rdx=0, rip=rip + len(kind))
+        elif kind == _TO_CR0 and self._breaks_pcid(rip):
+            self.done.fault = "#GP: it clears CR0.PG while CR4.PCIDE is set"
         else:
             self._go(rip, 1)
             self.done.halted = kind == _HLT
         return self.done
+
+    def _breaks_pcid(self, rip: int) -> bool:
+        # MOV to CR0 (SDM, volume 3A, 4.10.1), which Unicorn lets pass; the source is in the low bits of ModRM.
+        source = GENERAL[(self.board.read(rip + 2, 1) or b"\0")[0] & 7]
+        cr0, new = int(self.uc.reg_read(x86.UC_X86_REG_CR0)), int(self.uc.reg_read(NUMBERS[source]))
+        return bool(cr0 & CR0_PG and not new & CR0_PG and self.uc.reg_read(x86.UC_X86_REG_CR4) & CR4_PCIDE)
 
     def run(self, until: int, budget: int) -> Done:
         """Go on until an address, or for so many instructions, and tell what was seen."""

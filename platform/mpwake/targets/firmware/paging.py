@@ -1,4 +1,4 @@
-"""Four-level page tables as a processor reads them: the walk, and the identity map that the suite makes for its own use."""
+"""Four-level page tables: the walk that a processor does, and the identity map that the suite makes for its own use."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The TDX module and the host's side of its calls, as far as AP loops use them.
 
-Leaves, registers and codes are those of Intel's "Guest-Host Communication Interface" (GHCI) and of the TDX module's ABI.
-Two hosts are played. The strict one keeps to the register rules of GHCI, the lenient one looks at the function only: a
-loop that breaks a rule works on the one and not on the other, and each hides mistakes that the other shows.
+Leaves, registers and codes are those of Intel's "Guest-Host Communication Interface" (GHCI) and of the TDX module's
+ABI. Two hosts are played. The strict one keeps to the register rules of GHCI, the lenient one looks at the function
+only: a loop that breaks a rule works on the one and not on the other, and each hides mistakes that the other shows.
 """
 
 from __future__ import annotations

@@ -1,0 +1,94 @@
+"""Opens ``firmware:IMAGE``: the image taken apart, its AP loop found, and a platform to run it on."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from mpwake.checks.core import not_applicable, not_testable
+from mpwake.evidence.behaviour import Behaviour
+from mpwake.evidence.trace import Trace
+from mpwake.model.probe import Probe, probe
+from mpwake.spec.errors import InputError
+from mpwake.spec.requirements import Role
+from mpwake.targets.base import Source, Target
+from mpwake.targets.firmware.image import Image, load_module, read_image
+
+if TYPE_CHECKING:
+    from mpwake.targets.firmware.stage import Firmware, Stage
+
+EXTRA = {"unicorn": "unicorn", "uefi_firmware": "uefi-firmware", "capstone": "capstone"}
+PROCESSORS = 8
+SEEDED = "the firmware's own writing of the page before hand-off is not executed here"
+
+
+def open_firmware(path: Path) -> Target:
+    """Open a firmware image. Raises ``InputError`` for what is none, or whose loop cannot be brought to run."""
+    missing = [package for module, package in EXTRA.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise InputError(f"the firmware target needs {' and '.join(missing)}", hint="pip install 'mpwake[firmware]'")
+    image = read_image(path)
+    sources = (Source(str(path), "firmware image", image.data),)
+    if not image.module:
+        behaviour = Behaviour(Without(image).drive)
+        return _target(path, sources, behaviour, f"no AP loop that an operating system sees: {image.found_instead}")
+    return _with_loop(path, image, sources)
+
+
+def _with_loop(path: Path, image: Image, sources: tuple[Source, ...]) -> Target:
+    from mpwake.targets.firmware.locate import locate
+    from mpwake.targets.firmware.stage import DRIVER, Firmware
+
+    module = load_module(str(path), image.module, DRIVER)
+    loop = locate(module, str(path))
+    sources = (*sources, Source("TdxDxe", "PE image", image.module), Source("AP loop", "machine code", loop.code))
+    driver = Driver(Firmware(image, module, loop))
+    driver.stage(PROCESSORS)
+    vector = "no reset vector" if loop.reset is None else f"ResetVector at +{loop.reset:#x}"
+    size = len(loop.code)
+    note = f"its relocation map tells of an AP loop of {size} bytes at TdxDxe+{loop.start:#x}, and of {vector}"
+    return _target(path, sources, Behaviour(driver.drive), note)
+
+
+def _target(path: Path, sources: tuple[Source, ...], behaviour: Behaviour, *notes: str) -> Target:
+    driven = {Role.RECEIVER: behaviour}
+    return Target(kind="firmware", name=f"firmware:{path}", sources=sources, driven=driven, notes=notes)
+
+
+@attrs.frozen
+class Without:
+    """An image without an AP loop that an operating system could see."""
+
+    image: Image
+
+    def drive(self, _sentence: str, _seed: int) -> tuple[Trace, ...]:
+        """Tell that no requirement on such a loop applies, and what there is instead."""
+        raise not_applicable(f"no AP loop that an operating system sees: {self.image.found_instead}")
+
+
+@attrs.define
+class Driver:
+    """Runs probes on an image's AP loop; its platform is started once."""
+
+    firmware: Firmware
+    ready: Stage | None = None
+    processors: int = 0
+
+    def stage(self, processors: int) -> Stage:
+        """Return the platform, with so many processors at least."""
+        if self.ready is None or processors > self.processors:
+            self.processors = max(processors, PROCESSORS)
+            self.ready = self.firmware.stage(self.processors)
+        return self.ready
+
+    def drive(self, sentence: str, seed: int) -> tuple[Trace, ...]:
+        """Run the probe that a sentence names."""
+        from mpwake.targets.firmware.drive import trials
+
+        one: Probe = probe(sentence, Role.RECEIVER)
+        if one.host.seeds:
+            raise not_testable(SEEDED)
+        return tuple(trials(self.stage(len(one.ids)), one, seed))

@@ -1,0 +1,185 @@
+"""The platform of a firmware image, with its processors parked in the AP loop, to be set up again for each trial."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator, Mapping
+
+import attrs
+from unicorn import x86_const as x86
+
+from mpwake.evidence.trace import Fact, Region
+from mpwake.targets.firmware import boot
+from mpwake.targets.firmware.boot import Placed
+from mpwake.targets.firmware.facts import ranges, regions_of
+from mpwake.targets.firmware.image import BOOT_SERVICE_DRIVER, Image, Module
+from mpwake.targets.firmware.listing import listing
+from mpwake.targets.firmware.locate import Loop
+from mpwake.targets.firmware.machine import CR4_PCIDE, PAGE, Access, Board, Done, Piece, Processor
+from mpwake.targets.firmware.paging import identity_map
+from mpwake.targets.firmware.tdx import Identity, Tdx
+
+# Where the suite places what the firmware's driver allocates: the mailbox page with the loop after it, and the driver.
+MAILBOX = 0x7F5E5000
+DRIVER = 0x7E5A0000
+OS_TABLES = 0x10000
+# CR4 bits that an operating system may have set and that are minded here as a processor does: PGE, PCIDE, SMEP, SMAP.
+CR4_KNOWN = 1 << 7 | CR4_PCIDE | 1 << 20 | 1 << 21
+_SURVEY = 400
+
+
+class Stage:
+    """Processors of one platform in the AP loop, and what is known of the platform beside their traces."""
+
+    def __init__(
+        self, board: Board, placed: Placed, loop: Loop, code: tuple[tuple[str, int, int], ...], resettable: bool
+    ) -> None:
+        self.board = board
+        self.placed = placed
+        self.loop = loop
+        self.code = code
+        self.resettable = resettable
+        self.processors: dict[int, Processor] = {}
+        self.contexts: dict[int, object] = {}
+        self.regions: tuple[Region, ...] = ()
+        self.listing = listing(loop.code, placed.loop)
+        self.facts: Mapping[str, Fact] = {
+            "mailbox": placed.mailbox,
+            "reset vector": 0 if loop.reset is None else placed.loop + loop.reset,
+            "low memory": True,
+            "high memory": True,
+            "confidential": True,
+        }
+
+    def ready(self, processors: dict[int, Processor]) -> None:
+        """Take over processors that stand at the loop's first instruction, by number."""
+        self.processors = processors
+        for number, one in processors.items():
+            self.contexts[number] = one.uc.context_save()
+            one.wrote = self._wrote
+        self.regions = tuple(regions_of(processors[1], self.placed.mailbox, self.placed.loop, self.resettable))
+        self.board.keep()
+
+    def _wrote(self, address: int) -> None:
+        if any(start <= address < end for _, start, end in self.code):
+            for one in self.processors.values():
+                one.stale = True
+
+    def park(self, number: int, who: Identity, tdx: Tdx) -> None:
+        """Put a processor at the loop's first instruction, as firmware left it there."""
+        one = self.processors[number]
+        one.who, one.tdx = who, tdx
+        one.uc.context_restore(self.contexts[number])
+        one.stale = True
+
+    def is_firmware(self, address: int) -> bool:
+        """Say whether an address is one of the firmware's own code."""
+        return any(start <= address < end for _, start, end in self.code)
+
+    def named(self, address: int) -> str:
+        """Write an address by the code that it lies in."""
+        found = next(((name, start) for name, start, end in self.code if start <= address < end), None)
+        return f"{found[0]}+{address - found[1]:#x}" if found else f"{address:#x}"
+
+    def reset_facts(self, cr4: int) -> Mapping[str, Fact]:
+        """Return what is told of a request to reset: the bits of CR4, when they are such as can be set here."""
+        return {} if cr4 & ~CR4_KNOWN or not self.resettable or not self._sets(cr4) else {"cr4": cr4}
+
+    def _sets(self, cr4: int) -> bool:
+        one = self.processors[1]
+        before = int(one.uc.reg_read(x86.UC_X86_REG_CR4))
+        one.write(cr4=before | cr4)
+        kept = int(one.uc.reg_read(x86.UC_X86_REG_CR4)) == before | cr4
+        one.write(cr4=before)
+        return kept
+
+    def reset(self, number: int, cr4: int) -> bool:
+        """Have a processor jump to ResetVector on page tables of the operating system. False when it cannot."""
+        if self.loop.reset is None or not self.reset_facts(cr4):
+            return False
+        one = self.processors[number]
+        for at, data in identity_map(OS_TABLES):
+            self.board.write(at, data)
+        one.write(cr3=OS_TABLES, cr4=int(one.uc.reg_read(x86.UC_X86_REG_CR4)) | cr4)
+        one.write(rip=self.placed.loop + self.loop.reset)
+        return True
+
+
+@attrs.frozen
+class Firmware:
+    """A firmware image with its driver and loop found."""
+
+    image: Image
+    module: Module
+    loop: Loop
+
+    def stage(self, processors: int) -> Stage:
+        """Start a platform and park so many processors. Raises ``InputError`` when they do not get there."""
+        placed = Placed(MAILBOX, MAILBOX + PAGE)
+        top = boot.rom(self.image.data)
+        driver = Piece(self.module.base, len(self.module.data), self.module.data)
+        board = Board(Piece(0, boot.RAM), driver, Piece(MAILBOX, 2 * PAGE), top)
+        board.write(placed.loop, self.loop.code)
+        all_of = [Processor(board, Identity(n, processors + 1, n, n), Tdx()) for n in range(processors + 1)]
+        arrives = boot.arrival(self.image.data, self.image.path)
+        boot.build_tables(all_of[0], all_of[1], arrives)
+        for one in all_of[1:]:
+            boot.park(one, board, arrives, placed)
+        code = (
+            ("loop", placed.loop, placed.loop + len(self.loop.code)),
+            ("TdxDxe", self.module.base, self.module.base + len(self.module.data)),
+            ("ROM", top.base, top.base + top.size),
+        )
+        resettable = self.loop.reset is not None and boot.prepare_reset(all_of[0], self.module)
+        stage = Stage(board, placed, self.loop, code, resettable)
+        stage.ready(dict(enumerate(all_of[1:], start=1)))
+        if resettable:
+            found = (*self._survey(stage), *stage.regions)
+            stage.regions = tuple(sorted(found, key=lambda one: not one.memory))
+        return stage
+
+    def _survey(self, stage: Stage) -> Iterator[Region]:
+        """Have a processor reset, and yield the memory that it needs for that beside the loop's own page."""
+        used: dict[str, set[int]] = {"entry": set(), "reset": set()}
+        stored: set[int] = set()
+        tables: tuple[int, int] = (0, 0)
+        for cr4 in (0, CR4_PCIDE):
+            stage.park(1, Identity(1, 2, 1, 1), Tdx())
+            collections.deque(_until_polling(stage), maxlen=0)
+            stage.reset(1, cr4)
+            for access, early in _accesses(_until_polling(stage)):
+                touched = {at // 8 * 8 for at in range(access.address, access.address + access.width)}
+                used["entry" if early else "reset"] |= touched
+                stored |= touched if access.store else set()
+            _, base, limit, _ = stage.processors[1].uc.reg_read(x86.UC_X86_REG_GDTR)
+            tables = (base, base + limit)
+            stage.board.restore()
+        for start, end in ranges(used["entry"] | used["reset"], 8):
+            uses = tuple(name for name in used if any(start <= at < end for at in used[name]))
+            name = "stack" if start in stored else "gdt" if start <= tables[1] and tables[0] < end else "data"
+            yield self._region(name, start, end, uses)
+
+    def _region(self, name: str, start: int, end: int, uses: tuple[str, ...]) -> Region:
+        # The operating system gets the memory of a boot services driver (UEFI, memory types after ExitBootServices).
+        own = self.module.has(start)
+        memory = "usable" if own and self.module.subsystem == BOOT_SERVICE_DRIVER else ""
+        return Region(f"{name} in TdxDxe" if own else name, start, end, memory, used=uses)
+
+
+def _accesses(steps: Iterator[tuple[Done, bool]]) -> Iterator[tuple[Access, bool]]:
+    for done, early in steps:
+        for access in done.accesses:
+            if not MAILBOX <= access.address < MAILBOX + 2 * PAGE:
+                yield access, early
+
+
+def _until_polling(stage: Stage) -> Iterator[tuple[Done, bool]]:
+    # Each step of the first processor, and whether it still runs on the page tables that it began with.
+    one = stage.processors[1]
+    tables = int(one.uc.reg_read(x86.UC_X86_REG_CR3))
+    for _ in range(_SURVEY):
+        done = one.step()
+        yield done, int(one.uc.reg_read(x86.UC_X86_REG_CR3)) == tables
+        polls = any(MAILBOX <= access.address < MAILBOX + PAGE for access in done.accesses)
+        if polls or done.fault or not stage.is_firmware(one.rip):
+            return
