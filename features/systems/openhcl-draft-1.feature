@@ -3,7 +3,7 @@ Feature: The first rejected design: an address in /cpus
   that was accepted has a node instead, and nothing looks at /cpus. The checks of DeviceTree nodes do not apply to such
   a tree and say why, and a TDX guest of OpenHCL lacks its node (HVL-06).
 
-  @DT-03 @tables
+  @HVL-06 @tables
   Scenario: The design of the first two drafts is recognised by what stands in /cpus
     When the DeviceTree is read
     Then the address in /cpus is named as the first two drafts of the binding, and no node announces a mailbox

@@ -312,8 +312,10 @@ def _looped(id: str, when: str, then: str) -> Callable[[Callable[[Trace], Iterat
 
 def _before_others(trace: Trace) -> tuple[Event, list[Event]]:
     """Return the request with the private APIC ID, and what processors do until the next request."""
-    first, second, *_ = [one for one in trace.of(Kind.REQUEST) if NAMES.get(one.value) == "wake"]
-    return first, [one for one in acts(trace) if one.time < second.time]
+    asked = [one for one in trace.of(Kind.REQUEST) if NAMES.get(one.value) == "wake"]
+    if len(asked) < 2:
+        raise inconclusive("an ordinary command after the one with the private APIC ID was not seen")
+    return asked[0], [one for one in acts(trace) if one.time < asked[1].time]
 
 
 @_looped("RCV-20", BROADCAST, "whoever sees it first takes it, and lands at its vector")
@@ -343,7 +345,7 @@ def _draft(tables: Tables, words: str) -> list[tuple[Node, str]]:
 
 
 @claim(
-    "DT-03",
+    "HVL-06",
     given=(),
     when=c.read_fdt,
     then="the address in /cpus is named as the first two drafts of the binding, and no node announces a mailbox",
