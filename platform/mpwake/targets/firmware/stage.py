@@ -15,9 +15,9 @@ from mpwake.targets.firmware.facts import ranges, regions_of
 from mpwake.targets.firmware.image import BOOT_SERVICE_DRIVER, Image, Module
 from mpwake.targets.firmware.listing import listing
 from mpwake.targets.firmware.locate import Loop
-from mpwake.targets.firmware.machine import CR4_PCIDE, PAGE, Access, Board, Done, Piece, Processor
+from mpwake.targets.firmware.machine import CR4_PCIDE, PAGE, Access, Board, Done, Piece, Processor, enter_long_mode
 from mpwake.targets.firmware.paging import identity_map
-from mpwake.targets.firmware.tdx import Identity, Tdx
+from mpwake.targets.firmware.tdx import NAMES, Identity, Tdx
 
 # Where the suite places what the firmware's driver allocates: the mailbox page with the loop after it, and the driver.
 MAILBOX = 0x7F5E5000
@@ -25,6 +25,8 @@ DRIVER = 0x7E5A0000
 OS_TABLES = 0x10000
 # CR4 bits that an operating system may have set and that are minded here as a processor does: PGE, PCIDE, SMEP, SMAP.
 CR4_KNOWN = 1 << 7 | CR4_PCIDE | 1 << 20 | 1 << 21
+JUNK = 0xA5A5_5EED_0000_0000  # no address that a processor accepts
+_TABLES, _GDT = 0x800000, 0x6000
 _SURVEY = 400
 
 
@@ -103,6 +105,30 @@ class Stage:
         one.write(cr3=OS_TABLES, cr4=int(one.uc.reg_read(x86.UC_X86_REG_CR4)) | cr4)
         one.write(rip=self.placed.loop + self.loop.reset)
         return True
+
+
+def bare_stage(code: bytes, processors: int, reset: int | None = None) -> Stage:
+    """Return a platform of machine code alone, parked as OVMF parks: RBX the mailbox, RBP the number, RAX the loop.
+
+    All other registers hold junk, and the page tables are the suite's: 4 GiB mapped to themselves.
+    """
+    placed = Placed(MAILBOX, MAILBOX + PAGE)
+    board = Board(Piece(0, boot.RAM), Piece(MAILBOX, 2 * PAGE))
+    board.write(placed.loop, code)
+    for at, data in identity_map(_TABLES):
+        board.write(at, data)
+    loop = Loop(0, code, reset)
+    stage = Stage(board, placed, loop, (("loop", placed.loop, placed.loop + len(code)),), reset is not None)
+    ready = {
+        number: Processor(board, Identity(number, processors + 1, number, number), Tdx())
+        for number in range(1, processors + 1)
+    }
+    for number, one in ready.items():
+        enter_long_mode(one, _TABLES, _GDT)
+        one.write(**{name: JUNK + bit for bit, name in enumerate(NAMES)})
+        one.write(rbx=placed.mailbox, rbp=number, rax=placed.loop, rip=placed.loop)
+    stage.ready(ready)
+    return stage
 
 
 @attrs.frozen

@@ -70,7 +70,9 @@ class Tdx:
             return {"rax": OPERAND_INVALID | 1}, call
         shown = {name: registers[name] if mask >> bit & 1 else 0 for bit, name in enumerate(NAMES)}
         within = shown["r10"] == 0
-        answered = {"r10": FAILED} if who.refused or (self.strict and not within) else _answer(shown, who)
+        answered = {"r10": FAILED} if self.strict and not within else _answer(shown, who)
+        if who.refused:
+            answered["r10"] = FAILED  # and the rest of an answer, for who does not look
         passed = {name: value for name, value in answered.items() if mask >> NAMES.index(name) & 1}
         call = Call(shown["r11"], registers, answered["r10"], within)
         return {"rax": 0, **passed}, call
