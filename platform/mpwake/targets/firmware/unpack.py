@@ -19,8 +19,8 @@ SECONDS = 20
 DEPTH = 64
 OBJECTS = 100_000
 _PE32 = 0x10
-_PACKED = (0x01, 0x02)
-_PROCESSED = 0x01
+_COMPRESSED, _GUIDED = 0x01, 0x02
+_PROCESSING_REQUIRED = 0x01  # in the attributes of a GUID-defined section
 
 
 def _objects(root: Any) -> Iterator[Any]:
@@ -36,12 +36,11 @@ def _objects(root: Any) -> Iterator[Any]:
 
 
 def _is_packed(one: Any) -> bool:
-    """Say whether a section holds others in a form that had to be unpacked, and was not."""
-    if type(one).__name__ == "CompressedSection":
-        return one.type > 0 and not one.subsections
-    if type(one).__name__ == "GuidDefinedSection":
-        return bool(one.attr_mask & _PROCESSED) and not one.subsections
-    return False
+    """Say whether this is a section that holds others in a form that had to be unpacked, and was not."""
+    if type(one).__name__ != "FirmwareFileSystemSection" or one.type not in (_COMPRESSED, _GUIDED):
+        return False
+    required = one.type == _COMPRESSED or any(byte & _PROCESSING_REQUIRED for byte in one.data[18:19])
+    return bool(required) and not getattr(one.parsed_object, "subsections", None)
 
 
 def _module(one: Any) -> bytes | None:
