@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("unicorn", reason="no unicorn: pip install 'mpwake[firmware]'")
-
 from mpwake.checks.core import CHECKS, Judgement, find, judge
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import SENDER, Kind, Trace

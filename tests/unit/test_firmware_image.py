@@ -1,4 +1,4 @@
-"""Firmware images that are none, are cut off or bombs; the driver's PE image; what it says of its loop; what runs it."""
+"""Firmware images that are none, are cut off or bombs; the driver in one, what it says of its loop, what runs it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from pathlib import Path
 
 import pytest
 
-for module in ("unicorn", "uefi_firmware", "capstone"):
-    pytest.importorskip(module, reason=f"no {module}: pip install 'mpwake[firmware]'")
-
-from mpwake.checks.core import judge
+from mpwake.checks.core import find, judge
 from mpwake.model.environment import FAILED
 from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Role
@@ -70,8 +67,9 @@ def pe(code: bytes = b"\xc3", relocations: tuple[int, ...] = (), base: int = 0) 
     text = code.ljust(0x200, b"\0")
     entries = b"".join(struct.pack("<H", 10 << 12 | at & 0xFFF) for at in relocations)
     fixups = struct.pack("<II", 0x1000, 8 + len(entries)) + entries if relocations else b""
-    optional = struct.pack("<HBBIIIIIQIIHHHHHHIIIIHHQQQQII", 0x20B, 0, 0, 0x200, 0, 0, 0x1000, 0x1000, base, 0x1000, 0x200,
-                           0, 0, 0, 0, 0, 0, 0, 0x3000, 0x400, 0, BOOT_SERVICE_DRIVER, 0, 0, 0, 0, 0, 0, 16)  # fmt: skip
+    places = (0, 0, 0x1000, 0x1000, base, 0x1000, 0x200, 0, 0, 0, 0, 0, 0, 0, 0x3000, 0x400, 0)
+    rest = (BOOT_SERVICE_DRIVER, 0, 0, 0, 0, 0, 0, 16)
+    optional = struct.pack("<HBBIIIIIQIIHHHHHHIIIIHHQQQQII", 0x20B, 0, 0, 0x200, *places, *rest)
     directories = bytearray(16 * 8)
     struct.pack_into("<II", directories, 5 * 8, 0x2000, len(fixups))
     table = b"".join(
@@ -108,8 +106,6 @@ def test_the_driver_is_found_in_a_volume_packed_or_not(tmp_path: Path, pack: boo
 def test_an_image_without_the_driver_applies_to_nothing(tmp_path: Path) -> None:
     path = written(tmp_path / "x.fd", volume(file("9e21fd93-9c72-4c15-8c4b-e77f1db2d792", section(0x19, b"raw"))))
     target = open_target(f"firmware:{path}")
-    from mpwake.checks.core import find
-
     judgement = judge(find("RCV-01", Role.RECEIVER), target.evidence(Role.RECEIVER))
     assert judgement.verdict is Verdict.NOT_APPLICABLE
     assert judgement.reason == "no AP loop that an operating system sees: no module TdxDxe among 1 in 1 volumes"

@@ -1,0 +1,79 @@
+"""OVMF of three generations, as Debian ships it: the results known for it, each within ten seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mpwake.targets.firmware.corpus import Specimen, corpus
+from support.cli import mpwake
+
+SECONDS = 10
+CORPUS = corpus()
+WITH_LOOP = [one for one in CORPUS if one.loop]
+
+
+def image(one: Specimen) -> Path:
+    named = os.environ.get(one.variable)
+    if named is None:
+        pytest.skip(f'no image of {one.package} {one.version}: {one.variable} names it (eval "$(.ci/tools)" sets that)')
+    path = Path(named).absolute()
+    if hashlib.sha256(path.read_bytes()).hexdigest() != one.sha256:
+        pytest.skip(f"{one.variable} is another image than that of {one.package} {one.version}: {path}")
+    return path
+
+
+def results(one: Specimen, folder: Path) -> dict[str, Any]:
+    words = ("--format", "json", "--out", folder / "out", "--quiet")
+    result = mpwake("run", f"firmware:{image(one)}", *words, cwd=folder)
+    assert result.stderr == ""
+    document = json.loads(result.stdout)
+    assert document["complete"]
+    assert document["exit_code"] == result.returncode
+    return document
+
+
+def verdicts(document: dict[str, Any]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for one in document["requirements"]:
+        found.setdefault(one["verdict"], set()).add(one["id"])
+    return found
+
+
+@pytest.mark.parametrize("one", WITH_LOOP, ids=lambda one: one.name)
+def test_an_image_gives_the_results_known_for_it(one: Specimen, tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    found = verdicts(results(one, tmp_path))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert found["fail"] == set(one.fails)
+    assert not found.keys() & {"inconclusive", "error"}
+    assert found["pass"] >= {"RCV-01", "RCV-02", "RCV-05", "RCV-06", "RCV-07", "RCV-11", "RCV-12", "RCV-14", "RCV-20"}
+    # What the machine needs for it, and not what else it is doing.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < SECONDS
+
+
+@pytest.mark.parametrize("one", WITH_LOOP, ids=lambda one: one.name)
+def test_a_failure_shows_its_instruction(one: Specimen, tmp_path: Path) -> None:
+    document = results(one, tmp_path)
+    (failed,) = (one for one in document["requirements"] if one["id"] == "RCV-09")
+    text = json.dumps(failed)
+    assert "mov qword ptr [rbx], 0" in text
+    assert "machine code" in text
+
+
+@pytest.mark.parametrize("one", [one for one in CORPUS if not one.loop], ids=lambda one: one.name)
+def test_an_image_without_a_loop_fails_and_passes_nothing(one: Specimen, tmp_path: Path) -> None:
+    document = results(one, tmp_path)
+    assert verdicts(document).keys() == {"not-applicable", "not-testable"}
+    assert document["exit_code"] == 4
+
+
+def test_the_corpus_names_three_generations() -> None:
+    assert len({one.version for one in WITH_LOOP}) >= 3
+    assert len({one.name for one in CORPUS}) == len(CORPUS)
