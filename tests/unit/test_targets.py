@@ -550,7 +550,7 @@ def test_the_model_opens_the_reference_platform_unless_told_otherwise(spec: str)
     target = open_target(spec)
     assert (target.name, target.edition) == ("model:reference", Edition.ACPI_6_6)
     assert target.sources[0].name == "scenarios/platforms/reference.yaml"
-    assert kinds(target) == ["platform", "agent", "agent", "MADT", "memory map", "mailbox", "AML"]
+    assert kinds(target) == ["platform", "agent", "agent", "system", "MADT", "memory map", "mailbox", "AML"]
     assert target.tables.edition is Edition.ACPI_6_6
 
 

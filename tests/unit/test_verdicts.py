@@ -67,7 +67,7 @@ def test_the_ends_that_are_no_verdict_have_codes_of_their_own() -> None:
         (["explian"], 2),
         (["run", "--no-such-option"], 2),
         (["run", "model:no-such-platform"], 2),
-        (["run", "KEX-01"], 5),
+        (["run", "KEX-01", "--role", "tables"], 5),
     ],
 )
 def test_the_command_exits_with_them(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,13 +11,13 @@ import attrs
 from mpwake.checks.core import Finding, Judge, Unjudged, inconclusive, not_applicable
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.exhibit import Exhibit, Lane, Traffic, TrafficRow, traffic_exhibit
-from mpwake.evidence.trace import OPS, SENDER, Event, Fact, Kind, Trace
+from mpwake.evidence.trace import ACTIONS, OPS, SENDER, Event, Fact, Kind, Trace
 from mpwake.model.agent import FIELDS
 
 OS_HEADER = 16
 OS_SECTION = 2048
 TIMED_OUT = -110
-NAMES = {number: name for name, number in OPS.items()}
+NAMES = {number: name for name, number in (ACTIONS | OPS).items()}
 AREAS = {
     **FIELDS,
     "ReservedForOs": (OS_HEADER, OS_SECTION - OS_HEADER),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mpwake.spec.errors import InputError, did_you_mean
-from mpwake.spec.requirements import ORDER, Role, registry
+from mpwake.spec.requirements import ORDER, Role
 from mpwake.suite.catalogue import Scenario, scenarios
 from mpwake.suite.errors import NothingSelected
 
@@ -43,11 +43,8 @@ def _by_word(word: str, known: tuple[Scenario, ...]) -> list[Scenario]:
     found = [one for one in known if tag in one.tags or tag in (i.split("-")[0] for i in one.ids)]
     if found:
         return found
-    requirements = registry().requirements
-    if tag in requirements or tag in ORDER:
-        raise NothingSelected(f"no scenario judges {tag} yet", hint="`mpwake coverage` shows what is there")
     tags = {tag for one in known for tag in one.tags}
-    raise InputError(f"nothing is called {word!r}", hint=did_you_mean(tag, {*requirements, *ORDER, *tags}))
+    raise InputError(f"nothing is called {word!r}", hint=did_you_mean(tag, {*ORDER, *tags}))
 
 
 def select(words: Iterable[str], roles: frozenset[Role], system: str = "") -> tuple[Scenario, ...]:
