@@ -31,7 +31,7 @@ from mpwake.spec.verdicts import Verdict
 from mpwake.targets.scenario import open_scenario
 from support.cli import mpwake
 
-FAULTS = ("ap-dead", "ap-late", "ap-slow", "ap-dies", "ap-deaf")
+FAULTS = ("ap-dead", "ap-late", "ap-slow", "ap-dies", "ap-wrong", "ap-deaf", "ap-lost")
 APIC_IDS = st.integers(1, 0xFFFFFFFD) | st.integers(1, 9) | st.sampled_from((0xFE, 0xFF, 0x100, 0x1FF, 0x80000000))
 VECTORS = st.integers(1, (1 << 40) - 1).map(lambda page: page << 12)
 WAKEUP = {"version": 1, "address": 0x7F5E5000, "reset_vector": 0x7F5E6080}
