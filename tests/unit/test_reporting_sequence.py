@@ -165,9 +165,10 @@ def test_it_runs_nothing_names_nothing_and_fetches_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile", ['</text><script>alert("1")</script>', "a\x00b\udcff\u202e", "&lt;", "]]>", "\n\t "]
+    "hostile", ['</text><script>alert("1")</script>', "a\x00bSURROGATE\u202e", "&lt;", "]]>", "\n\t "]
 )
 def test_any_text_is_shown_as_text(hostile: str) -> None:
+    hostile = hostile.replace("SURROGATE", "\udcff")
     lane = Lane(0, hostile)
     rows = (row(hostile), row(kind=hostile), TrafficRow(1, 0, "store", hostile, 0, 2, text=hostile, marked=True))
     root = drawn(Traffic((lane,), rows, "0" * 32), hostile)

@@ -12,7 +12,7 @@ import attrs
 
 from mpwake.checks.core import CHECKS, CLAIMS, CONDITIONS, Check, nothing_driven
 from mpwake.spec.errors import InputError
-from mpwake.spec.requirements import Role, registry
+from mpwake.spec.requirements import registry
 from mpwake.spec.resources import relative, suite_root
 from mpwake.suite.catalogue import ROLES, Scenario, scenarios
 from mpwake.suite.mutants import mutants
