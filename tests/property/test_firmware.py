@@ -18,7 +18,7 @@ from mpwake.targets.firmware.tdx import Tdx
 from support.machine_code import CONFORMING, assemble
 
 LOOP = assemble(CONFORMING)
-BUDGET = 3_000
+BUDGET = 1_000
 SHORT = probe("the operating system wakes one processor after the other", Role.RECEIVER)
 
 flips = st.lists(st.tuples(st.integers(0, len(LOOP) - 1), st.integers(0, 255)), min_size=1, max_size=4)

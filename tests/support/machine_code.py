@@ -24,10 +24,14 @@ f3 90                  ; pause
 75 >park               ; jne park
 44 39 7b 04            ; cmp [rbx + 4], r15d
 75 >park               ; jne park
+66 83 3b 02            ; cmp word [rbx], 2    still: Command may be that of the next by now
+75 >park               ; jne park
 66 c7 03 00 00         ; mov word [rbx], 0
 eb >park               ; jmp park
 wake:
 44 39 7b 04            ; cmp [rbx + 4], r15d
+75 >park               ; jne park
+66 83 3b 01            ; cmp word [rbx], 1
 75 >park               ; jne park
 48 8b 43 08            ; mov rax, [rbx + 8]
 66 c7 03 00 00         ; mov word [rbx], 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from mpwake.checks.core import CHECKS, Judgement, find, judge
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import SENDER, Kind, Trace
-from mpwake.model.probe import probe
+from mpwake.model.probe import Probe, Request, probe
 from mpwake.spec.requirements import Role
 from mpwake.spec.verdicts import Verdict
 from mpwake.targets.firmware.drive import Trial, trials
@@ -68,10 +70,16 @@ def test_a_loop_that_conforms_fails_nothing() -> None:
         pytest.param([("xor r10d, r10d", "41 ba 01 00 00 00")], "TDX-06", id="r10-not-zero"),
         pytest.param([("mov ecx, 0xfc00", "b9 08 fc 00 00")], "RCV-23 TDX-06", id="rbx-shown"),
         pytest.param([("cmp eax, 2", "83 f8 07")], "RST-10 RST-15", id="no-test"),
-        pytest.param([("cmp eax, 1", "85 c0"), ("je wake", "75 >wake")], "RCV-10", id="any-command"),
+        pytest.param(
+            [("cmp eax, 1", "85 c0"), ("je wake", "75 >wake"), ("cmp word [rbx], 1", "39 c0")],
+            "RCV-10",
+            id="any-command",
+        ),
         pytest.param([("pause", "f4")], "RCV-22", id="waits-for-events"),
         pytest.param([("movzx eax", "8b 03 90")], "ORD-07", id="reads-four-bytes"),
-        pytest.param([("movzx eax", "0f b6 03")], "MEM-08 ORD-07", id="reads-one-byte"),
+        pytest.param(
+            [("movzx eax", "0f b6 03"), ("cmp word [rbx], 1", "80 3b 01")], "MEM-08 ORD-07", id="reads-one-byte"
+        ),
         pytest.param([("test r10, r10", "48 85 c0")], "TDX-06", id="looks-in-rax"),
     ],
 )
@@ -115,10 +123,11 @@ def test_a_mutant_of_several_lines_is_caught_too(old: str, new: str, ids: str) -
 def test_a_trace_tells_widths_values_and_the_instruction_of_each_access() -> None:
     trace = first(assemble(CONFORMING))
     own = [one for one in trace.events if one.agent == 1 and one.kind in (Kind.LOAD, Kind.STORE, Kind.LANDING)]
-    wake = [(one.kind.value, one.offset, one.width, one.value) for one in own[-5:]]
+    wake = [(one.kind.value, one.offset, one.width, one.value) for one in own[-6:]]
     assert wake == [
         ("load", 0, 2, 1),
         ("load", 4, 4, 1),
+        ("load", 0, 2, 1),
         ("load", 8, 8, 0x9A000),
         ("store", 0, 2, 0),
         ("landing", 0, 0, 0x9A000),
@@ -216,3 +225,56 @@ def test_a_processor_learns_its_id_from_cpuid() -> None:
     trace = first(changed(("tdcall", own)), "the operating system wakes them in another order, with sparse APIC IDs")
     assert [trace.ids[one.agent] for one in trace.of(Kind.LANDING)] == [0x1FF, 4, 0x80000001, 2]
     assert trace.facts["calls"] == 0
+
+
+def resettable(code: bytes) -> Behaviour:
+    stage = bare_stage(code, 8, reset=0)
+    return Behaviour(lambda sentence, seed: tuple(trials(stage, probe(sentence, RECEIVER), seed)))
+
+
+def test_a_processor_that_is_reset_polls_again() -> None:
+    loop = resettable(assemble(CONFORMING))
+    for id in ("RST-08", "RST-13", "RST-17"):
+        assert judge(find(id, RECEIVER), loop).verdict is Verdict.PASS, id
+    judgement = judge(find("RST-19", RECEIVER), loop)
+    assert (judgement.verdict, judgement.reason) == (
+        Verdict.NOT_TESTABLE,
+        "the target does not tell which bits of CR4 were set",
+    )
+
+
+def lost(code: bytes, seeds: int) -> int:
+    one = probe("the operating system tests one processor and wakes the next, over and over", RECEIVER)
+    stage = bare_stage(code, 8)
+    runs = (Trial(stage, one, Tdx(), seed).run() for seed in range(seeds))
+    return sum(len(one.ids) - len(trace.of(Kind.LANDING)) for trace in runs)
+
+
+def test_a_test_for_one_is_not_joined_with_a_wakeup_for_the_next() -> None:
+    # Command is read, then ApicId, and in between the Test was answered and the Wakeup of this processor sent: it
+    # answers as if it had been tested. No landing is wrong, and one is missing.
+    once = CONFORMING
+    for line in ("66 83 3b 02", "66 83 3b 01"):
+        before, _, after = once.partition(line)
+        once = before + after.partition("jne park")[2].lstrip()
+    assert lost(assemble(CONFORMING), 8) == 0
+    assert lost(assemble(once), 8) > 0
+
+
+# mov rax, cr4; bts eax, 17; mov cr4, rax; mov rax, cr0; btr eax, 31; mov cr0, rax
+CLEARS_PG = "0f 20 e0\n0f ba e8 11\n0f 22 e0\n0f 20 c0\n0f ba f0 1f\n0f 22 c0\n31 c0"
+
+
+def test_paging_is_not_turned_off_while_pcide_is_set() -> None:
+    trace = first(changed(("xor eax, eax", CLEARS_PG)))
+    (note,) = {one.note for one in trace.of(Kind.EMIT)}
+    assert note.startswith("#GP: it clears CR0.PG while CR4.PCIDE is set, in loop+")
+
+
+def test_sixty_four_processors_are_woken_in_any_order() -> None:
+    ids = tuple(range(1, 65))
+    order = random.Random(1).sample(ids, 64)
+    requests = (*(Request("wake", one, 0x9A000) for one in order), Request("settle", 0, 100))
+    trace = Trial(bare_stage(assemble(CONFORMING), 64), Probe("many", ids, requests), Tdx(), 0).run()
+    assert not trace.spent
+    assert [trace.ids[one.agent] for one in trace.of(Kind.LANDING)] == order

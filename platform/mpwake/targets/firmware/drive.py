@@ -25,8 +25,8 @@ from mpwake.targets.firmware.tdx import Call, Identity, Tdx, told_ids
 
 SEEDED = "the firmware's own writing of the page before hand-off is not executed here"
 SEEDS = 4
-BUDGET = 50_000
-# Instructions of each processor without any store, after which those that still run are taken to wait.
+BUDGET = 8_000  # instructions of each processor, on the average
+# Instructions of a processor since the last store of anybody, after which it is taken to wait.
 PATIENCE = 400
 WEIGHTS = (1, 1, 2, 4, 8)
 TRIES = 400
@@ -71,12 +71,21 @@ def _alike(one: Event, other: Event) -> bool:
 
 @attrs.define
 class Side:
-    """A processor in a trial: what it is doing, and its state when it last came back to where it was."""
+    """A processor in a trial: what it is doing, and its state when it last came back to where it was.
+
+    ``quiet`` counts its instructions since anything was stored.
+    """
 
     number: int
     status: int = AWAKE
     version: int = -1
     state: bytes = b""
+    quiet: int = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether it may be on its way somewhere."""
+        return self.status == AWAKE and self.quiet <= PATIENCE
 
 
 class Trial:
@@ -95,7 +104,6 @@ class Trial:
         self.requests = tuple(self._asked())
         self.twin = Twin([tester()], [BOOT_ID], self.requests, "sc", page_of(probe))
         self.version = self.last_version = -1
-        self.quiet_since = 0
         self._set()
 
     def _asked(self) -> Iterator[tuple[int, int, int]]:
@@ -113,7 +121,7 @@ class Trial:
 
     def run(self) -> Trace:
         """Go on until the operating system has done everything, and nobody does anything any more."""
-        while not self._over() and self.steps < BUDGET:
+        while not self._over() and self.steps < BUDGET * len(self.sides):
             self._turn()
         mailbox = self.stage.placed.mailbox
         after = self.stage.board.read(mailbox, PAGE) or b""
@@ -138,7 +146,7 @@ class Trial:
         return {**self.stage.facts, "host": host, "calls": max((calls.count(one) for one in self.sides), default=0)}
 
     def _over(self) -> bool:
-        return self._done() and not self._awake()
+        return self._done() and not self._busy()
 
     def _done(self) -> bool:
         return self.twin.status[SENDER] == HALTED
@@ -149,21 +157,25 @@ class Trial:
             if one.status == ASLEEP and one.version != version:
                 one.status = AWAKE
         if self.last_version != version:
-            self.last_version, self.quiet_since = version, self.steps
-        awake = [one for one in self.sides.values() if one.status == AWAKE]
-        return awake if self.steps - self.quiet_since <= PATIENCE * len(awake) else []
+            self.last_version = version
+            for one in self.sides.values():
+                one.quiet = 0
+        return [one for one in self.sides.values() if one.status == AWAKE]
+
+    def _busy(self) -> bool:
+        return any(one.busy for one in self._awake())
 
     def _turn(self) -> None:
         awake = self._awake()
         numbers = [one.number for one in awake] + [SENDER] * (not self._done())
         chosen = self.random.choices(numbers, [self.weights[number] for number in numbers])[0]
         if chosen == SENDER:
-            self._os(bool(awake))
+            self._os(any(one.busy for one in awake))
         else:
             self._ap(self.sides[chosen])
 
-    def _os(self, awake: bool) -> None:
-        self._wait(awake)
+    def _os(self, busy: bool) -> None:
+        self._wait(busy)
         if self.version != self.stage.board.version:
             self.twin.page[:] = self.stage.board.read(self.stage.placed.mailbox, PAGE) or b""
             self.version = self.stage.board.version
@@ -177,16 +189,15 @@ class Trial:
         if effect.kind in _KINDS:
             self.record.add(self._told(effect))
 
-    def _wait(self, awake: bool) -> None:
+    def _wait(self, busy: bool) -> None:
         # Time passes at once while nobody else does anything, and a wait never ends while somebody is on its way: no
         # processor is found wanting because it is slow.
         twin = self.twin
         if twin.wait[SENDER] > 0:
-            if not awake:
-                self.time += twin.wait[SENDER]
-                twin.wait[SENDER] = 0
+            self.time += 0 if busy else twin.wait[SENDER]
+            twin.wait[SENDER] = max(2, twin.wait[SENDER]) if busy else 0
         elif "tries" in twin.registers[SENDER] and self._polls():
-            twin.registers[SENDER]["tries"] = TRIES if awake else 1
+            twin.registers[SENDER]["tries"] = TRIES if busy else 1
 
     def _operation(self) -> object:
         operations = self.twin.agents[SENDER].operations
@@ -221,6 +232,7 @@ class Trial:
         done = processor.step()
         self.time += 1
         self.steps += 1
+        one.quiet += 1
         self._saw(one, done)
         at = processor.rip
         if not self.stage.is_firmware(at):
