@@ -162,7 +162,7 @@ COMMANDS = [
     (["run", "MADT", "--format", "json"], '"exit_code": 0'),
     (["explain", "MADT-07"], "features/enumeration/madt.feature:"),
     (["list", "scenarios"], "features/mailbox/mem.feature:"),
-    (["mutants"], "madt-address-unaligned"),
+    (["mutants", "--role", "tables"], "madt-address-unaligned"),
 ]
 
 
