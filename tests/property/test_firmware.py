@@ -9,11 +9,10 @@ from mpwake.evidence.trace import Kind, Trace
 from mpwake.model.probe import probe
 from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Role
-from mpwake.targets.firmware import drive
 from mpwake.targets.firmware.drive import Trial
 from mpwake.targets.firmware.image import Module, load_module
 from mpwake.targets.firmware.locate import locate
-from mpwake.targets.firmware.stage import bare_stage
+from mpwake.targets.firmware.stage import Layout, bare_stage
 from mpwake.targets.firmware.tdx import Tdx
 from support.machine_code import CONFORMING, assemble
 
@@ -31,11 +30,7 @@ codes = st.one_of(
 @settings(deadline=None)
 @given(code=codes, strict=st.booleans())
 def test_any_code_ends_in_a_trace(code: bytes, strict: bool) -> None:
-    before, drive.BUDGET = drive.BUDGET, BUDGET
-    try:
-        trace = Trial(bare_stage(code, len(SHORT.ids)), SHORT, Tdx(strict), 0).run()
-    finally:
-        drive.BUDGET = before
+    trace = Trial(bare_stage(code, len(SHORT.ids), layout=Layout(budget=BUDGET)), SHORT, Tdx(strict), 0).run()
     assert isinstance(trace, Trace)
     left = {one.agent for one in trace.of(Kind.LANDING)} | {one.agent for one in trace.of(Kind.EMIT)}
     assert trace.spent or left <= set(range(1, 4))

@@ -68,3 +68,23 @@ def changed(*changes: tuple[str, str]) -> bytes:
         (at,) = (number for number, line in enumerate(lines) if old in line)
         lines[at] = new
     return assemble("\n".join(lines))
+
+
+# RBX is the mailbox. The APIC ID comes from CPUID, and Test is not known: ACPI 6.5.
+SMALL = """
+49 89 d8               ; mov r8, rbx          CPUID writes RBX
+b8 0b 00 00 00         ; mov eax, 0xb
+31 c9                  ; xor ecx, ecx
+0f a2                  ; cpuid
+park:
+f3 90                  ; pause
+66 41 83 38 01         ; cmp word [r8], 1
+75 >park               ; jne park
+41 39 50 04            ; cmp [r8 + 4], edx
+75 >park               ; jne park
+66 41 83 38 01         ; cmp word [r8], 1     still
+75 >park               ; jne park
+49 8b 40 08            ; mov rax, [r8 + 8]
+66 41 c7 00 00 00      ; mov word [r8], 0
+ff e0                  ; jmp rax
+"""

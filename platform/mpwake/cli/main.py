@@ -26,6 +26,7 @@ COMMANDS = {
     "coverage": "mpwake.cli.registry",
     "schema": "mpwake.cli.registry",
     "mutants": "mpwake.cli.mutants",
+    "target": "mpwake.cli.target",
 }
 SUMMARIES = {
     "run": "Judge a target, and report clause by clause.",
@@ -35,6 +36,7 @@ SUMMARIES = {
     "coverage": "Show which requirements have scenarios, checks and mutants.",
     "schema": "Print the JSON Schema of a document.",
     "mutants": "Print the matrix of requirements and mutants.",
+    "target": "Check a target that is declared in YAML.",
 }
 
 

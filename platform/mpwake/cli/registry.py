@@ -234,6 +234,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from mpwake.suite import events
     from mpwake.suite.mutants import MutantFile
     from mpwake.targets.base import TargetDocument
+    from mpwake.targets.firmware.declaration import Declaration
     from mpwake.targets.model import Platform
 
     return {
@@ -242,12 +243,16 @@ def schemas() -> dict[str, dict[str, Any]]:
         "mutant": document.schema("A file of mutants", MutantFile),
         "scenario": document.schema("A scenario that can be run again", ScenarioFile),
         "target": document.schema("A target declared in YAML", TargetDocument),
+        "firmware": document.schema("An AP loop in machine code, declared in YAML", Declaration),
         "events": document.schema("One line of an event stream", *events.KINDS.values()),
     }
 
 
 @click.command("schema")
-@click.argument("name", type=click.Choice(["requirement", "platform", "mutant", "scenario", "target", "events"]))
+@click.argument(
+    "name",
+    type=click.Choice(["requirement", "platform", "mutant", "scenario", "target", "firmware", "events"]),
+)
 def schema_command(name: str) -> None:
     """Print the JSON Schema of a document that the suite reads or writes."""
     click.echo(json.dumps(schemas()[name], indent=2))

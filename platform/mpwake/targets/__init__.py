@@ -9,6 +9,7 @@ from mpwake.spec.document import Node
 from mpwake.spec.editions import Edition
 from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.targets.base import Target, TargetDocument
+from mpwake.targets.firmware.declaration import is_declaration
 from mpwake.targets.model import open_model
 from mpwake.targets.scenario import open_scenario
 from mpwake.targets.tables import open_tables
@@ -66,6 +67,12 @@ def _open_document(path: Path, extra: tuple[str, ...]) -> Target:
     node = document.load(path)
     if isinstance(node.value, dict) and "location" not in node.value and _says(node, "kind") == "scenario":
         return _open("scenario", path.name, path.parent, (), extra)
+    if is_declaration(node):
+        if extra:
+            raise InputError("declared machine code takes no further evidence")
+        from mpwake.targets.firmware.declared import open_declared
+
+        return open_declared(path, node)
     declared = document.decode(node, TargetDocument)
     if declared.kind not in KINDS:
         raise node.value["kind"].error(f"no target of kind {declared.kind!r}", did_you_mean(declared.kind, KINDS))

@@ -18,16 +18,12 @@ from mpwake.model.agent import Agent, load_agent
 from mpwake.model.probe import BOOT_ID, Probe, page_of
 from mpwake.model.twin import HALTED, Effect, Twin
 from mpwake.spec import document
-from mpwake.targets.firmware.facts import landing_facts
 from mpwake.targets.firmware.machine import PAGE, Done
 from mpwake.targets.firmware.stage import Stage
 from mpwake.targets.firmware.tdx import Call, Identity, Tdx, told_ids
 
 SEEDED = "the firmware's own writing of the page before hand-off is not executed here"
 SEEDS = 4
-BUDGET = 8_000  # instructions of each processor, on the average
-# Instructions of a processor since the last store of anybody, after which it is taken to wait.
-PATIENCE = 400
 WEIGHTS = (1, 1, 2, 4, 8)
 TRIES = 400
 AWAKE, ASLEEP, LANDED, GONE = range(4)
@@ -77,6 +73,7 @@ class Side:
     """
 
     number: int
+    patience: int
     status: int = AWAKE
     version: int = -1
     state: bytes = b""
@@ -85,7 +82,7 @@ class Side:
     @property
     def busy(self) -> bool:
         """Whether it may be on its way somewhere."""
-        return self.status == AWAKE and self.quiet <= PATIENCE
+        return self.status == AWAKE and self.quiet <= self.patience
 
 
 class Trial:
@@ -99,7 +96,7 @@ class Trial:
         self.time = 0
         self.steps = 0
         self.record = Recorder()
-        self.sides = {number: Side(number) for number in range(1, len(probe.ids) + 1)}
+        self.sides = {number: Side(number, stage.patience) for number in range(1, len(probe.ids) + 1)}
         self.weights = {number: self.random.choice(WEIGHTS) for number in range(len(probe.ids) + 1)}
         self.requests = tuple(self._asked())
         self.twin = Twin([tester()], [BOOT_ID], self.requests, "sc", page_of(probe))
@@ -121,7 +118,7 @@ class Trial:
 
     def run(self) -> Trace:
         """Go on until the operating system has done everything, and nobody does anything any more."""
-        while not self._over() and self.steps < BUDGET * len(self.sides):
+        while not self._over() and self.steps < self.stage.budget * len(self.sides):
             self._turn()
         mailbox = self.stage.placed.mailbox
         after = self.stage.board.read(mailbox, PAGE) or b""
@@ -237,7 +234,7 @@ class Trial:
         at = processor.rip
         if not self.stage.is_firmware(at):
             one.status = LANDED
-            facts = landing_facts(processor, at)
+            facts = self.stage.landing(one.number, at)
             self.record.add(Event(self.time, one.number, Kind.LANDING, value=at, facts={**facts, "rip": done.rip}))
         elif done.fault:
             one.status = GONE

@@ -13,6 +13,7 @@ from mpwake.targets.firmware.paging import Page, walk
 INTERRUPTS = 1 << 9
 EFER_NXE = 1 << 11
 _SEGMENTS = {name: getattr(x86, f"UC_X86_REG_{name.upper()}") for name in ("cs", "ds", "es", "ss", "fs", "gs")}
+PAGE_FACTS = ("mapped", "identity", "executable", "writable")
 _LONG, _GRANULAR = 1 << 53, 1 << 55
 _GIB = 1 << 30
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -18,17 +18,22 @@ from mpwake.targets.base import Source, Target
 from mpwake.targets.firmware.image import Image, load_module, read_image
 
 if TYPE_CHECKING:
-    from mpwake.targets.firmware.stage import Firmware, Stage
+    from mpwake.targets.firmware.stage import Stage
 
 EXTRA = {"unicorn": "unicorn", "uefi_firmware": "uefi-firmware", "capstone": "capstone"}
 PROCESSORS = 8
 
 
-def open_firmware(path: Path) -> Target:
-    """Open a firmware image. Raises ``InputError`` for what is none, or whose loop cannot be brought to run."""
+def check_extra() -> None:
+    """Raise ``InputError`` where a package is missing that the firmware target needs."""
     missing = [package for module, package in EXTRA.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise InputError(f"the firmware target needs {' and '.join(missing)}", hint="pip install 'mpwake[firmware]'")
+
+
+def open_firmware(path: Path) -> Target:
+    """Open a firmware image. Raises ``InputError`` for what is none, or whose loop cannot be brought to run."""
+    check_extra()
     image = read_image(path)
     sources = (Source(str(path), "firmware image", image.data),)
     if not image.module:
@@ -68,11 +73,18 @@ class Without:
         raise not_applicable(f"no AP loop that an operating system sees: {self.image.found_instead}")
 
 
+class Platform(Protocol):
+    """What parks processors in an AP loop."""
+
+    def stage(self, processors: int) -> Stage:
+        """Start it, and park so many processors."""
+
+
 @attrs.define
 class Driver:
-    """Runs probes on an image's AP loop; its platform is started once."""
+    """Runs probes on an AP loop; its platform is started once."""
 
-    firmware: Firmware
+    platform: Platform
     ready: Stage | None = None
     processors: int = 0
 
@@ -80,7 +92,7 @@ class Driver:
         """Return the platform, with so many processors at least."""
         if self.ready is None or processors > self.processors:
             self.processors = max(processors, PROCESSORS)
-            self.ready = self.firmware.stage(self.processors)
+            self.ready = self.platform.stage(self.processors)
         return self.ready
 
     def drive(self, sentence: str, seed: int) -> tuple[Trace, ...]:

@@ -11,7 +11,7 @@ from unicorn import x86_const as x86
 from mpwake.evidence.trace import Fact, Region
 from mpwake.targets.firmware import boot
 from mpwake.targets.firmware.boot import Placed
-from mpwake.targets.firmware.facts import ranges, regions_of
+from mpwake.targets.firmware.facts import PAGE_FACTS, landing_facts, ranges, regions_of
 from mpwake.targets.firmware.image import BOOT_SERVICE_DRIVER, Image, Module
 from mpwake.targets.firmware.listing import listing
 from mpwake.targets.firmware.locate import Loop
@@ -28,6 +28,28 @@ CR4_KNOWN = 1 << 7 | CR4_PCIDE | 1 << 20 | 1 << 21
 JUNK = 0xA5A5_5EED_0000_0000  # no address that a processor accepts
 _TABLES, _GDT = 0x800000, 0x6000
 _SURVEY = 400
+# Instructions of each processor in a trial, on the average; and those since the last store of anybody, after which a
+# processor is taken to wait.
+BUDGET, PATIENCE = 8_000, 400
+
+
+@attrs.frozen
+class Layout:
+    """Where machine code alone is placed, and how its processors stand at the entry: as OVMF parks, unless said.
+
+    ``registers`` are numbers, or ``mailbox``, ``code``, ``index`` or ``apic-id``. ``tells`` says whether the rest of
+    the state stands for that of firmware: otherwise what is the suite's own work is not told of.
+    """
+
+    mailbox: int = MAILBOX
+    code: int = MAILBOX + PAGE
+    entry: int = 0
+    reset: int | None = None
+    registers: Mapping[str, int | str] = {"rbx": "mailbox", "rbp": "index", "rax": "code"}
+    confidential: bool = True
+    tells: bool = True
+    budget: int = BUDGET
+    patience: int = PATIENCE
 
 
 class Stage:
@@ -43,6 +65,9 @@ class Stage:
         self.resettable = resettable
         self.processors: dict[int, Processor] = {}
         self.contexts: dict[int, object] = {}
+        self.budget, self.patience = BUDGET, PATIENCE
+        self.made: Mapping[str, Fact] = {}  # the state at the entry, where it is the suite's work
+        self.own_id: tuple[str, ...] = ()  # the registers in which a processor finds its APIC ID
         self.regions: tuple[Region, ...] = ()
         self.listing = listing(loop.code, placed.loop)
         self.facts: Mapping[str, Fact] = {
@@ -72,7 +97,16 @@ class Stage:
         one = self.processors[number]
         one.who, one.tdx = who, tdx
         one.uc.context_restore(self.contexts[number])
+        one.write(**dict.fromkeys(self.own_id, who.apic_id))
         one.stale = True
+
+    def landing(self, number: int, vector: int) -> dict[str, Fact]:
+        """Return the state of a processor at the vector, without what is as the suite made it."""
+        one = self.processors[number]
+        facts = landing_facts(one, vector)
+        if self.made and one.uc.reg_read(x86.UC_X86_REG_CR3) == _TABLES:
+            facts = {name: value for name, value in facts.items() if name not in PAGE_FACTS}
+        return {name: value for name, value in facts.items() if name in PAGE_FACTS or self.made.get(name) != value}
 
     def is_firmware(self, address: int) -> bool:
         """Say whether an address is one of the firmware's own code."""
@@ -107,27 +141,38 @@ class Stage:
         return True
 
 
-def bare_stage(code: bytes, processors: int, reset: int | None = None) -> Stage:
-    """Return a platform of machine code alone, parked as OVMF parks: RBX the mailbox, RBP the number, RAX the loop.
+def bare_stage(code: bytes, processors: int, reset: int | None = None, layout: Layout | None = None) -> Stage:
+    """Return a platform of machine code alone, parked as a layout says.
 
     All other registers hold junk, and the page tables are the suite's: 4 GiB mapped to themselves.
     """
-    placed = Placed(MAILBOX, MAILBOX + PAGE)
-    board = Board(Piece(0, boot.RAM), Piece(MAILBOX, 2 * PAGE))
+    layout = layout or Layout(reset=reset)
+    placed = Placed(layout.mailbox, layout.code)
+    board = Board(Piece(0, boot.RAM), Piece(placed.mailbox, PAGE), Piece(placed.loop, PAGE))
     board.write(placed.loop, code)
     for at, data in identity_map(_TABLES):
         board.write(at, data)
-    loop = Loop(0, code, reset)
-    stage = Stage(board, placed, loop, (("loop", placed.loop, placed.loop + len(code)),), reset is not None)
+    loop = Loop(0, code, layout.reset)
+    parts = (("loop", placed.loop, placed.loop + len(code)),)
+    stage = Stage(board, placed, loop, parts, layout.reset is not None)
+    stage.facts = {**stage.facts, "confidential": layout.confidential}
+    stage.budget, stage.patience = layout.budget, layout.patience
+    stage.own_id = tuple(name for name, value in layout.registers.items() if value == "apic-id")
     ready = {
         number: Processor(board, Identity(number, processors + 1, number, number), Tdx())
         for number in range(1, processors + 1)
     }
     for number, one in ready.items():
+        words = {"mailbox": placed.mailbox, "code": placed.loop, "index": number, "apic-id": number}
         enter_long_mode(one, _TABLES, _GDT)
         one.write(**{name: JUNK + bit for bit, name in enumerate(NAMES)})
-        one.write(rbx=placed.mailbox, rbp=number, rax=placed.loop, rip=placed.loop)
+        one.write(**{name: words[it] if isinstance(it, str) else it for name, it in layout.registers.items()})
+        one.write(rip=placed.loop + layout.entry)
     stage.ready(ready)
+    if not layout.tells:
+        stage.made = landing_facts(ready[1], placed.loop)
+        own = (one for one in stage.regions if one.name in ("mailbox", "loop"))
+        stage.regions = tuple(attrs.evolve(one, access=None) for one in own)
     return stage
 
 
