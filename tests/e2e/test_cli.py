@@ -313,7 +313,7 @@ def test_every_list_is_json_too(what, tmp_path):
     assert what != "requirements" or len(rows) == 229
 
 
-@pytest.mark.parametrize("name", ["requirement", "platform", "mutant", "target", "events"])
+@pytest.mark.parametrize("name", ["requirement", "platform", "mutant", "target", "corpus", "events"])
 def test_schemas_are_printed(name, tmp_path):
     assert json.loads(mpwake("schema", name, cwd=tmp_path).stdout)["$schema"].startswith("https://json-schema.org/")
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "coverage": "mpwake.cli.registry",
     "schema": "mpwake.cli.registry",
     "mutants": "mpwake.cli.mutants",
+    "corpus": "mpwake.cli.corpus",
     "target": "mpwake.cli.target",
 }
 SUMMARIES = {
@@ -36,6 +37,7 @@ SUMMARIES = {
     "coverage": "Show which requirements have scenarios, checks and mutants.",
     "schema": "Print the JSON Schema of a document.",
     "mutants": "Print the matrix of requirements and mutants.",
+    "corpus": "Firmware that ships: fetch it, and compare it with what is known.",
     "target": "Check a target that is declared in YAML.",
 }
 

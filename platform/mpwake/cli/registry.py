@@ -234,6 +234,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from mpwake.suite import events
     from mpwake.suite.mutants import MutantFile
     from mpwake.targets.base import TargetDocument
+    from mpwake.targets.firmware.corpus import CorpusFile
     from mpwake.targets.firmware.declaration import Declaration
     from mpwake.targets.model import Platform
 
@@ -244,6 +245,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "scenario": document.schema("A scenario that can be run again", ScenarioFile),
         "target": document.schema("A target declared in YAML", TargetDocument),
         "firmware": document.schema("An AP loop in machine code, declared in YAML", Declaration),
+        "corpus": document.schema("A file of the corpus of firmware images", CorpusFile),
         "events": document.schema("One line of an event stream", *events.KINDS.values()),
     }
 
@@ -251,7 +253,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 @click.command("schema")
 @click.argument(
     "name",
-    type=click.Choice(["requirement", "platform", "mutant", "scenario", "target", "firmware", "events"]),
+    type=click.Choice(["requirement", "platform", "mutant", "scenario", "target", "firmware", "corpus", "events"]),
 )
 def schema_command(name: str) -> None:
     """Print the JSON Schema of a document that the suite reads or writes."""

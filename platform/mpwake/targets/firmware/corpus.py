@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal
 
 import attrs
 
 from mpwake.spec import document
 from mpwake.spec.document import described
 from mpwake.spec.resources import relative, scenarios
+from mpwake.spec.verdicts import Verdict
+from mpwake.targets.firmware.archive import Archive, UnavailableError, digest, open_archive, unpack
 
 
 @attrs.frozen
@@ -20,16 +30,25 @@ class Specimen:
     suite: str = described("Debian's suite")
     package: str = described("The package")
     version: str = described("The package's version")
+    package_sha256: str = described("The package's digest")
     path: str = described("The image's path in the package")
     sha256: str = described("The image's digest")
     variable: str = described("The environment variable that names the image, when it was fetched")
     loop: bool = described("Whether it has an AP loop that an operating system sees", True)
-    edition: str = described("The edition of ACPI that the results are for", "acpi-6.6")
+    edition: Literal["acpi-6.4", "acpi-6.5", "acpi-6.6"] = described(
+        "The edition of ACPI that the results are for", "acpi-6.6"
+    )
     fails: tuple[str, ...] = described("The requirements that it is known to fail", ())
 
     def __attrs_post_init__(self) -> None:
-        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            raise ValueError(f"{self.sha256!r} is not a SHA-256")
+        for one in (self.package_sha256, self.sha256):
+            if not re.fullmatch(r"[0-9a-f]{64}", one):
+                raise ValueError(f"{one!r} is not a SHA-256")
+
+    @property
+    def folder(self) -> str:
+        """The directory of the cache that its package is unpacked into."""
+        return f"{self.package}_{self.version}_{self.package_sha256[:12]}"
 
 
 @attrs.frozen
@@ -39,8 +58,135 @@ class CorpusFile:
     specimens: tuple[Specimen, ...] = described("The images")
 
 
+@attrs.frozen
+class Fetched:
+    """What became of one image: where it is, or why it is not there."""
+
+    specimen: Specimen
+    state: Literal["fetched", "cached", "skipped"]
+    image: Path | None = None
+    reason: str = ""
+
+
+@attrs.frozen
+class Comparison:
+    """What a run says of an image, beside what is known of it; each a tuple of requirement ids, sorted.
+
+    ``news`` fail and are not known to. ``gone`` are known to fail and do not. ``undecided`` are inconclusive or broke.
+    ``reason`` tells what else is not as known.
+    """
+
+    news: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def as_known(self) -> bool:
+        """Whether all is as the corpus says."""
+        return not (self.news or self.gone or self.undecided or self.reason)
+
+
 def corpus() -> tuple[Specimen, ...]:
     """Return every image that the corpus knows. Raises ``InputError`` for a mistake in its files."""
     files = sorted(scenarios("corpus").glob("*.yaml"))
     read = (document.decode(document.load(path, relative(path)), CorpusFile) for path in files)
     return tuple(one for file in read for one in file.specimens)
+
+
+def cache_folder() -> Path:
+    """Return where packages are unpacked."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mpwake" / "corpus"
+
+
+def image_in(cache: Path, specimen: Specimen) -> Path:
+    """Return an image of the cache. Raises ``UnavailableError`` where it is not there, or is another one."""
+    root = cache / specimen.folder
+    path = root / specimen.path
+    if not root.is_dir():
+        raise UnavailableError(f"not fetched: {specimen.package} {specimen.version} of {specimen.suite}")
+    if not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
+        raise UnavailableError(f"{specimen.package} {specimen.version} has no file {specimen.path}")
+    found = digest(path)
+    if found != specimen.sha256:
+        raise UnavailableError(f"{specimen.path} is another image: its SHA-256 is {found}")
+    return path
+
+
+@attrs.define
+class Fetcher:
+    """Brings packages into a cache: asks for each suite once, and for each package once."""
+
+    cache: Path
+    suites: dict[str, Archive | UnavailableError] = attrs.Factory(dict)
+    packages: dict[str, UnavailableError | None] = attrs.Factory(dict)
+
+    def fetch(self, specimen: Specimen) -> Fetched:
+        """Return what became of an image; an image that is in the cache is not asked for."""
+        with contextlib.suppress(UnavailableError):
+            image = image_in(self.cache, specimen)
+            return Fetched(specimen, "cached" if specimen.folder not in self.packages else "fetched", image)
+        try:
+            self._bring_once(specimen)
+            return Fetched(specimen, "fetched", image_in(self.cache, specimen))
+        except UnavailableError as error:
+            return Fetched(specimen, "skipped", reason=error.reason)
+
+    def _archive(self, suite: str) -> Archive:
+        if suite not in self.suites:
+            try:
+                self.suites[suite] = open_archive(self.cache / "apt" / suite, suite)
+            except UnavailableError as error:
+                self.suites[suite] = error
+        found = self.suites[suite]
+        if isinstance(found, UnavailableError):
+            raise found
+        return found
+
+    def _bring_once(self, specimen: Specimen) -> None:
+        if specimen.folder not in self.packages:
+            try:
+                self._bring(specimen)
+                self.packages[specimen.folder] = None
+            except UnavailableError as error:
+                self.packages[specimen.folder] = error
+        failed = self.packages[specimen.folder]
+        if failed is not None:
+            raise failed
+
+    def _bring(self, specimen: Specimen) -> None:
+        archive = self._archive(specimen.suite)
+        with tempfile.TemporaryDirectory(prefix=".", dir=self.cache) as work:
+            root, debs = Path(work) / "root", Path(work) / "debs"
+            root.mkdir()
+            debs.mkdir()
+            package = archive.download(specimen.package, specimen.version, debs)
+            unpack(package, specimen.package_sha256, root)
+            place = self.cache / specimen.folder
+            shutil.rmtree(place, ignore_errors=True)
+            root.rename(place)
+
+
+def fetch(specimens: Iterable[Specimen], cache: Path) -> Iterator[Fetched]:
+    """Bring images into the cache, one after the other; what cannot be had is skipped, with the reason."""
+    cache = cache.absolute()  # apt runs in another directory
+    cache.mkdir(parents=True, exist_ok=True)
+    fetcher = Fetcher(cache)
+    with (cache / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for one in specimens:
+            yield fetcher.fetch(one)
+
+
+def compare(specimen: Specimen, verdicts: Mapping[str, Verdict]) -> Comparison:
+    """Hold the verdicts of a whole run against what is known of an image."""
+    named: dict[Verdict, set[str]] = {verdict: set() for verdict in Verdict}
+    for one, verdict in verdicts.items():
+        named[verdict].add(one)
+    fails, known = named[Verdict.FAIL], set(specimen.fails)
+    seen = bool(fails or named[Verdict.PASS])
+    reason = ""
+    if seen is not specimen.loop:
+        reason = "an AP loop was found, and none is known" if seen else "no AP loop was judged, and one is known"
+    undecided = named[Verdict.INCONCLUSIVE] | named[Verdict.ERROR]
+    return Comparison(tuple(sorted(fails - known)), tuple(sorted(known - fails)), tuple(sorted(undecided)), reason)
