@@ -201,6 +201,24 @@ def whole_receiver(id: str, when: str, then: str, *also: Condition) -> Callable[
     return check(id, given=(a_loop, *also), when=probe(when), then=then, role=RECEIVER)
 
 
+def needs_accesses(judge: TraceJudge) -> TraceJudge:
+    """Let nothing good rest on accesses that the target does not see; what it has seen to be wrong stays wrong."""
+
+    @functools.wraps(judge)
+    def over(trace: Trace) -> Iterator[Seen]:
+        hidden = trace.facts.get("accesses") is False
+        yield from (one for one in judge(trace) if not (hidden and one.ok))
+        each_access(trace)
+
+    return over
+
+
+def each_access(trace: Trace) -> None:
+    """Raise where the target sees what processors make of the page, and not each of their loads and stores."""
+    if trace.facts.get("accesses") is False:
+        raise not_testable("the target does not see each load and store of a processor")
+
+
 def ap_stores(trace: Trace) -> tuple[Event, ...]:
     """Return the stores of the processors."""
     return tuple(one for one in trace.stores() if one.agent != SENDER)

@@ -11,10 +11,12 @@ from mpwake.checks.loop import (
     Seen,
     accesses,
     ap_stores,
+    each_access,
     in_devicetree,
     landed_as_asked,
     landings,
     mailbox_region,
+    needs_accesses,
     nobody_astray,
     placed,
     receiver,
@@ -35,6 +37,7 @@ REVERSED = "the operating system wakes processors whose APIC IDs are each other'
 
 
 @receiver("MEM-03", IN_TURN, "every processor polls the page that was published")
+@needs_accesses
 def polls_published_page(trace: Trace) -> Iterator[Seen]:
     """Judge where each processor loads from."""
     for agent in range(1, len(trace.ids)):
@@ -51,6 +54,7 @@ def _elsewhere(trace: Trace, one: Event) -> bool:
 
 
 @receiver("MEM-04", POISONED, "the loop uses no byte of the OS section beyond the fields")
+@needs_accesses
 def halves_are_kept(trace: Trace) -> Iterator[Seen]:
     """Judge every access of a processor to bytes 16 to 2047: what firmware keeps for itself is in the other half."""
     bad = next((one for one in accesses(trace) if one.touches(OS_HEADER, OS_SECTION - OS_HEADER)), None)
@@ -59,6 +63,7 @@ def halves_are_kept(trace: Trace) -> Iterator[Seen]:
 
 
 @receiver("MEM-06", POISONED, "firmware writes nothing in the OS section but Command")
+@needs_accesses
 def os_section_untouched(trace: Trace) -> Iterator[Seen]:
     """Judge every store of a processor to bytes 2 to 2047."""
     bad = [one for one in ap_stores(trace) if one.touches(2, OS_SECTION - 2)]
@@ -67,6 +72,7 @@ def os_section_untouched(trace: Trace) -> Iterator[Seen]:
 
 
 @receiver("MEM-07", POISONED, "only the processor that accepts a command writes Command, and only 0")
+@needs_accesses
 def command_written_by_acceptor(trace: Trace) -> Iterator[Seen]:
     """Judge who writes Command, and what."""
     landed = {one.agent for one in trace.of(Kind.LANDING)}
@@ -110,6 +116,7 @@ def vector_is_64_bits(trace: Trace) -> Iterator[Seen]:
 
 
 def _read_whole(trace: Trace, field: str) -> Iterator[Seen]:
+    each_access(trace)
     start, width = FIELDS[field]
     for agent, apic in ((one.agent, trace.ids[one.agent]) for one in trace.of(Kind.LANDING)):
         loads = [one for one in accesses(trace) if one.agent == agent and one.kind is Kind.LOAD]

@@ -17,6 +17,7 @@ from mpwake.checks.loop import (
     landings,
     named,
     needed,
+    needs_accesses,
     nobody_acts,
     over_trials,
     receiver,
@@ -58,6 +59,7 @@ def compares_apic_id(trace: Trace) -> Iterator[Seen]:
 
 
 @receiver("RCV-03", ONE_OF_THREE, "the other processors neither jump nor write")
+@needs_accesses
 def others_ignore(trace: Trace) -> Iterator[Seen]:
     """Judge everything that the processors do that were not addressed."""
     target = wakes(trace)[0][0]
@@ -93,6 +95,7 @@ def vector_is_cached(trace: Trace) -> Iterator[Seen]:
 
 
 @receiver("RCV-08", IN_TURN, "the acknowledgement comes from firmware, before the vector is entered")
+@needs_accesses
 def acknowledges_before_leaving(trace: Trace) -> Iterator[Seen]:
     """Judge program order, in the trials under sequential consistency, and that no acknowledgement is missing."""
     for landing in trace.of(Kind.LANDING):
@@ -102,6 +105,7 @@ def acknowledges_before_leaving(trace: Trace) -> Iterator[Seen]:
 
 
 @receiver("RCV-09", POISONED, "the acknowledgement changes Command and nothing else")
+@needs_accesses
 def ack_is_command_only(trace: Trace) -> Iterator[Seen]:
     """Judge the width and place of every store of a processor to the mailbox header."""
     for one in (one for one in ap_stores(trace) if one.touches(0, OS_HEADER)):
@@ -194,12 +198,14 @@ def values_of_one_command(trace: Trace) -> Iterator[Seen]:
 
 
 @receiver("ORD-05", OVERWRITTEN, "the vector was loaded before the acknowledgement became visible")
+@needs_accesses
 def vector_before_ack(trace: Trace) -> Iterator[Seen]:
     """Judge the order of a processor's last load of WakeupVector and its acknowledgement."""
     yield from _read_after_ack(trace, 8, 8)
 
 
 @receiver("ORD-07", POISONED, "each access is that of one whole field")
+@needs_accesses
 def accesses_are_whole(trace: Trace) -> Iterator[Seen]:
     """Judge place and width of every load and store of the fields."""
     kinds: dict[tuple[Kind, int, int], Event] = {}
@@ -213,6 +219,7 @@ def accesses_are_whole(trace: Trace) -> Iterator[Seen]:
 
 
 @receiver("ORD-09", OVERWRITTEN, "nothing of the OS section is read between the acknowledgement and the jump")
+@needs_accesses
 def nothing_read_after_ack(trace: Trace) -> Iterator[Seen]:
     """Judge every load of a processor after its acknowledgement."""
     yield from _read_after_ack(trace, 0, OS_SECTION)
@@ -231,6 +238,7 @@ def _loads_after(trace: Trace, ack: Event) -> list[Event]:
 
 
 @receiver("ORD-10", POISONED, "the acknowledgement does not reach into ApicId")
+@needs_accesses
 def ack_keeps_off_apic_id(trace: Trace) -> Iterator[Seen]:
     """Judge the bytes of every acknowledgement."""
     for ack in acknowledgements(trace):

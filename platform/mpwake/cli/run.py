@@ -141,7 +141,7 @@ def run_command(
     scenarios = select(selection or target.selects, roles, target.platform)
     options = Options(_strict(strict), seed, tuple(sys.argv[1:]))
     folder = _prepare(out)
-    if not quiet and target.kind != "firmware":
+    if not quiet and target.kind not in ("firmware", "runner"):
         _announce_compilation(frozenset(role for one in scenarios for role in one.roles))
     with (folder / STREAM).open("w", encoding="utf-8", newline="\n") as file, _progress(quiet, len(scenarios)) as bars:
         result = run(target, scenarios, options, events.Stream(file), *bars)

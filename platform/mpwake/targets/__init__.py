@@ -14,11 +14,12 @@ from mpwake.targets.model import open_model
 from mpwake.targets.scenario import open_scenario
 from mpwake.targets.tables import open_tables
 
-KINDS = ("model", "tables", "scenario", "firmware")
+KINDS = ("model", "tables", "scenario", "firmware", "runner")
 EXAMPLES = {
     "tables": "tables:/sys/firmware/acpi/tables",
     "scenario": "scenario:failing.yaml",
     "firmware": "firmware:OVMF.fd",
+    "runner": "runner:./my-loop",
 }
 
 
@@ -41,7 +42,14 @@ def open_target(spec: str, extra: tuple[str, ...] = ()) -> Target:
     )
 
 
-def _open(kind: str, location: str, base: Path, evidence: tuple[str, ...], extra: tuple[str, ...]) -> Target:
+def _open(
+    kind: str,
+    location: str,
+    base: Path,
+    evidence: tuple[str, ...],
+    extra: tuple[str, ...],
+    arguments: tuple[str, ...] = (),
+) -> Target:
     if kind == "model":
         if evidence or extra:
             raise InputError("a platform of the model takes no further evidence", hint="declare it in the platform")
@@ -60,6 +68,12 @@ def _open(kind: str, location: str, base: Path, evidence: tuple[str, ...], extra
         from mpwake.targets.firmware.open import open_firmware
 
         return open_firmware(base / location)
+    if kind == "runner":
+        if evidence or extra:
+            raise InputError("a program takes no further evidence", hint="tables: takes what firmware publishes")
+        from mpwake.targets.runner.open import open_runner
+
+        return open_runner(base / location, arguments)
     return open_tables(location, extra, base, evidence)
 
 
@@ -76,7 +90,9 @@ def _open_document(path: Path, extra: tuple[str, ...]) -> Target:
     declared = document.decode(node, TargetDocument)
     if declared.kind not in KINDS:
         raise node.value["kind"].error(f"no target of kind {declared.kind!r}", did_you_mean(declared.kind, KINDS))
-    target = _open(declared.kind, declared.location, path.parent, declared.evidence, extra)
+    if declared.arguments and declared.kind != "runner":
+        raise node.value["arguments"].error(f"a target of kind {declared.kind!r} takes no arguments")
+    target = _open(declared.kind, declared.location, path.parent, declared.evidence, extra, declared.arguments)
     return target if declared.edition is None else target.held_to(Edition(declared.edition), f"{path} says so")
 
 

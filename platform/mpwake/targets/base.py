@@ -78,7 +78,8 @@ class Target:
 class TargetDocument:
     """A target declared in YAML, with its options."""
 
-    kind: str = described("Kind of the target: model, tables or firmware")
+    kind: str = described("Kind of the target: model, tables, firmware or runner")
     location: str = described("What to open; a relative path counts from this file")
     evidence: tuple[str, ...] = described("Further evidence, [KIND:]LOCATION each, as after --with", ())
+    arguments: tuple[str, ...] = described("Arguments of the program that a runner starts", ())
     edition: Literal["acpi-6.4", "acpi-6.5", "acpi-6.6"] | None = described("Edition to be held against", None)
