@@ -37,7 +37,7 @@ def test_the_page_has_a_diagram_of_each_failure(out: Path) -> None:
 def test_allure_gets_the_same_diagrams_as_attachments(out: Path) -> None:
     results = [json.loads(path.read_text()) for path in (out / "allure-results").glob("*-result.json")]
     kinds = {one["fullName"][16:22]: [part["type"] for part in one["attachments"]] for one in results}
-    assert kinds == {
+    assert {name: kinds[name] for name in ("RCV-05", "RCV-06", "RCV-09")} == {
         "RCV-05": ["text/plain", "image/svg+xml"],
         "RCV-06": ["text/plain"],
         "RCV-09": ["text/plain", "image/svg+xml"],

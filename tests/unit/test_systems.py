@@ -115,7 +115,7 @@ BROKEN = [
     ("the mailbox is mapped once", LINUX, "{path: [system, mapping, when], set: boot}", "mapped 1 times, with 0"),
     ("no mailbox is adopted from an entry that the", LINUX, "{path: [system, parser, bounds], set: false}", "adopted"),
     ("the processor jumps", "linux-7.2", "{path: [system, reset, supported], set: false}", "1 Wakeups, 1 landings"),
-    ("the processor jumps", "linux-7.2", "{path: [sender, program, 8], remove: true}", "0 jumps"),
+    ("the processor jumps", "linux-7.2", "{path: [sender, program, 9], remove: true}", "0 jumps"),
     ("Test follows the jump", "linux-7.2", "{path: [system, reset, tests], set: false}", "answer, jump, Wakeup"),
     ("the mailbox is set up once", VTL, "{path: [system, mapping, private_pages], set: none}", "told nobody"),
     ("the mailbox is set up once", VTL, "{path: [system, mapping, private_pages], set: too-long}", "told 0xfffff000"),
