@@ -50,6 +50,15 @@ def adopted(trace: Trace) -> Event | None:
     return next(iter((*noted(trace, Kind.METHOD, "mailbox"), *noted(trace, Kind.MAP, "mailbox"))), None)
 
 
+def none_adopted(behaviour: Behaviour, sentence: str) -> Iterator[Finding]:
+    """Judge that no mailbox is taken for the way to start processors, by a boot that comes as far as these."""
+    for trace in each(behaviour, sentence):
+        processors(trace)
+        taken = adopted(trace)
+        found = f"a mailbox at {taken.value:#x} adopted" if taken else "no mailbox adopted"
+        yield Finding(taken is None, found, "no mailbox adopted", (told(trace, taken),))
+
+
 def none_given_back(behaviour: Behaviour, sentence: str) -> Iterator[Finding]:
     """Judge that a request to take a processor offline leads to no jump to ResetVector and to no Test."""
     for trace in each(behaviour, sentence):
@@ -101,11 +110,7 @@ def leaves_disabled_alone(behaviour: Behaviour) -> Iterator[Finding]:
 @booted("MADT-21", TOO_SHORT, "no mailbox is adopted from an entry that is too short", like_linux)
 def refuses_short_entry(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge whether a mailbox is mapped or taken for the method."""
-    for trace in each(behaviour, TOO_SHORT):
-        processors(trace)
-        taken = adopted(trace)
-        found = f"a mailbox at {taken.value:#x} adopted" if taken else "no mailbox adopted"
-        yield Finding(taken is None, found, "no mailbox adopted", (told(trace, taken),))
+    yield from none_adopted(behaviour, TOO_SHORT)
 
 
 @booted("MADT-22", NO_VECTOR, "the bytes of the next entry are not taken for a ResetVector", like_linux)

@@ -19,7 +19,7 @@ from mpwake.checks.boot import (
 )
 from mpwake.checks.core import Finding, inconclusive
 from mpwake.checks.cpunodes import TREE
-from mpwake.checks.enumeration import MAILBOX, VERSION_1, adopted, processors
+from mpwake.checks.enumeration import MAILBOX, VERSION_1, none_adopted, processors
 from mpwake.checks.traffic import each, told
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import Event, Kind, Trace
@@ -78,11 +78,7 @@ def build_has_what_it_needs(behaviour: Behaviour) -> Iterator[Finding]:
     for sentence in (VERSION_1, *(TREE,) * tree):
         yield from uses_mailbox(behaviour, sentence, MAILBOX, True)
     for sentence in (*BUILDS, *BUILDS_WITH_TREE * tree):
-        for trace in each(behaviour, sentence):
-            processors(trace)
-            taken = adopted(trace)
-            found = f"a mailbox at {taken.value:#x} adopted" if taken else "no mailbox adopted"
-            yield Finding(taken is None, found, "no mailbox adopted", (told(trace, taken),))
+        yield from none_adopted(behaviour, sentence)
 
 
 @booted("SEL-05", VERSION_1, "no INIT and no SIPI is sent beside the mailbox", like_linux)
@@ -168,11 +164,7 @@ def heeds_acpi_off(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge whether the mailbox is adopted, by an operating system that adopts it without acpi=off."""
     if not all(sent(trace) for trace in each(behaviour, VERSION_1)):
         raise inconclusive("the operating system does not use the mailbox without acpi=off either")
-    for trace in each(behaviour, MADT_OFF):
-        processors(trace)
-        taken = adopted(trace)
-        found = f"a mailbox at {taken.value:#x} adopted" if taken else "no mailbox adopted"
-        yield Finding(taken is None, found, "no mailbox adopted", (told(trace, taken),))
+    yield from none_adopted(behaviour, MADT_OFF)
 
 
 @booted("SEL-12", HELD_BACK, "a processor that maxcpus= held back is woken when it is asked for", like_linux)

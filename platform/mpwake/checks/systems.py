@@ -26,7 +26,7 @@ from mpwake.checks.boot import (
 from mpwake.checks.bringup import THREE
 from mpwake.checks.core import Condition, Finding, Judge, claim, inconclusive, probe
 from mpwake.checks.devicetree import cpu_nodes
-from mpwake.checks.enumeration import adopted, processors
+from mpwake.checks.enumeration import none_adopted, processors
 from mpwake.checks.guest import AT_VTL, AT_VTL_WITHOUT, HELD_BACK, VBS, came_far, starts
 from mpwake.checks.loop import Seen, a_loop, acts, over_trials
 from mpwake.checks.receiver import BROADCAST
@@ -139,11 +139,7 @@ def _mapped(trace: Trace, expected: int) -> Finding:
 @_booted("MADT-21", BEYOND, "no mailbox is adopted from an entry that the table does not hold whole", like_linux)
 def linux_looks_at_the_end(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge whether a mailbox is mapped or taken for the method."""
-    for trace in each(behaviour, BEYOND):
-        processors(trace)
-        taken = adopted(trace)
-        found = f"a mailbox at {taken.value:#x} adopted" if taken else "no mailbox adopted"
-        yield Finding(taken is None, found, "no mailbox adopted", (told(trace, taken),))
+    yield from none_adopted(behaviour, BEYOND)
 
 
 def _wakeups(trace: Trace) -> list[tuple[Event, int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from mpwake.spec import document
-from mpwake.spec.document import Node
 from mpwake.spec.editions import Edition
 from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.targets.base import Target, TargetDocument
@@ -20,6 +19,13 @@ EXAMPLES = {
     "scenario": "scenario:failing.yaml",
     "firmware": "firmware:OVMF.fd",
     "runner": "runner:./my-loop",
+}
+# The kinds that take no further evidence: what they call themselves, and what to do instead.
+ALONE = {
+    "model": ("a platform of the model", "declare it in the platform"),
+    "scenario": ("a scenario", "declare it in the file"),
+    "firmware": ("a firmware image", "tables: takes what firmware publishes"),
+    "runner": ("a program", "tables: takes what firmware publishes"),
 }
 
 
@@ -50,27 +56,21 @@ def _open(
     extra: tuple[str, ...],
     arguments: tuple[str, ...] = (),
 ) -> Target:
+    if kind in ALONE and (evidence or extra):
+        what, hint = ALONE[kind]
+        raise InputError(f"{what} takes no further evidence", hint=hint)
     if kind == "model":
-        if evidence or extra:
-            raise InputError("a platform of the model takes no further evidence", hint="declare it in the platform")
         own = location.endswith((".yaml", ".yml"))
         return open_model(str(base / location) if own else location or "reference")
     if not location:
-        example = EXAMPLES[kind]
-        raise InputError(f"{kind}: names no place", hint=f"for example {example}")
+        raise InputError(f"{kind}: names no place", hint=f"for example {EXAMPLES[kind]}")
     if kind == "scenario":
-        if evidence or extra:
-            raise InputError("a scenario takes no further evidence", hint="declare it in the file")
         return open_scenario(base / location)
     if kind == "firmware":
-        if evidence or extra:
-            raise InputError("a firmware image takes no further evidence", hint="tables: takes what firmware publishes")
         from mpwake.targets.firmware.open import open_firmware
 
         return open_firmware(base / location)
     if kind == "runner":
-        if evidence or extra:
-            raise InputError("a program takes no further evidence", hint="tables: takes what firmware publishes")
         from mpwake.targets.runner.open import open_runner
 
         return open_runner(base / location, arguments)
@@ -79,7 +79,8 @@ def _open(
 
 def _open_document(path: Path, extra: tuple[str, ...]) -> Target:
     node = document.load(path)
-    if isinstance(node.value, dict) and "location" not in node.value and _says(node, "kind") == "scenario":
+    given = node.value if isinstance(node.value, dict) else {}
+    if "location" not in given and "kind" in given and given["kind"].value == "scenario":
         return _open("scenario", path.name, path.parent, (), extra)
     if is_declaration(node):
         if extra:
@@ -94,7 +95,3 @@ def _open_document(path: Path, extra: tuple[str, ...]) -> Target:
         raise node.value["arguments"].error(f"a target of kind {declared.kind!r} takes no arguments")
     target = _open(declared.kind, declared.location, path.parent, declared.evidence, extra, declared.arguments)
     return target if declared.edition is None else target.held_to(Edition(declared.edition), f"{path} says so")
-
-
-def _says(node: Node, key: str) -> object:
-    return node.value[key].value if key in node.value else None
