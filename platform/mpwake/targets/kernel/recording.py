@@ -46,8 +46,8 @@ class Machine:
     """What is booted: the image, what firmware publishes, and the processors.
 
     ``tables`` are published as they are: the MADT and the blob byte for byte; of the memory map what the machine has
-    memory for. ``mailbox`` is where the processors poll. ``processors`` are the APIC IDs of all of them with how each is
-    parked, but the one that boots. ``marks`` are console lines that end the run.
+    memory for. ``mailbox`` is where the processors poll. ``processors`` are the APIC IDs of all of them with how each
+    is parked, but the one that boots. ``marks`` are console lines that end the run.
     """
 
     kernel: Path
@@ -66,10 +66,10 @@ class Machine:
 class Seen:
     """One thing that was seen, in the order of the machine.
 
-    ``what`` is ``load`` or ``store`` of the mailbox page at ``offset``, ``apic`` a write to the local APIC's register at
-    ``offset``, ``jump`` that firmware's code leaves for ``value`` (the vector), ``reset`` that firmware's code at
-    ResetVector was entered, ``line`` a line of the console. ``apic_id`` is that of the processor, -1 for a line. ``seconds``
-    count from the start of the machine.
+    ``what`` is ``load`` or ``store`` of the mailbox page at ``offset``, ``apic`` a write to the local APIC's register
+    at ``offset``, ``jump`` that firmware's code leaves for ``value`` (the vector), ``reset`` that firmware's code at
+    ResetVector was entered, ``line`` a line of the console. ``apic_id`` is that of the processor, -1 for a line.
+    ``seconds`` count from the start of the machine.
     """
 
     what: Literal["load", "store", "apic", "jump", "reset", "line"]
@@ -97,8 +97,8 @@ class Fault:
 class Recording:
     """Everything that was seen of one run.
 
-    ``end`` is why it ended: a mark was read, the budget was used up, or the machine reset or turned itself off. ``page`` is the
-    mailbox page before and after; ``madt`` the table in memory afterwards.
+    ``end`` is why it ended: a mark was read, the budget was used up, or the machine reset or turned itself off.
+    ``page`` is the mailbox page before and after; ``madt`` the table in memory afterwards.
     """
 
     seen: tuple[Seen, ...]
