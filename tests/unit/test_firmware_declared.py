@@ -23,7 +23,7 @@ from mpwake.spec.verdicts import Verdict
 from mpwake.targets import open_target
 from mpwake.targets.base import Target
 from mpwake.targets.firmware import elf
-from mpwake.targets.firmware.declaration import MAX_FILE
+from mpwake.targets.firmware.declaration import MAX_CODE, MAX_FILE
 from support.machine_code import CONFORMING, SMALL, assemble
 
 RECEIVER = Role.RECEIVER
@@ -175,7 +175,7 @@ def test_a_budget_that_is_too_small_leaves_things_open(tmp_path: Path) -> None:
         ("loop.bin", '"a\\0b"', "F:3:9: 'a\\x00b' is not a path"),
         ("loop.bin", "/dev/zero", "F:3:9: '/dev/zero' is not a regular file"),
         ("  at: ", "  start: begin\n  at: ", "F:4:10: a raw file has no symbols"),
-        ("  at: ", "  format: elf\n  at: ", "F:3:3: an ELF file needs the symbols start and end"),
+        ("  at: ", "  format: elf\n  at: ", "F:3:3: an ELF file needs start and end"),
         ("rbx: mailbox", "rbq: mailbox", "F:8:3: no register 'rbq'\n  did you mean 'rbp'?"),
         ("rbx: mailbox", "rip: code", "F:8:3: no register 'rip'"),
         ("rbx: mailbox", "rbx: mailbux", "F:8:8: 'mailbux' is not a known value\n  did you mean 'mailbox'?"),
@@ -196,11 +196,11 @@ def test_what_cannot_be_is_refused_at_its_place(old: str, new: str, told: str, t
     assert told.partition(": ")[2] in checked(path).partition("declaration: ")[2]
 
 
-@pytest.mark.parametrize("size", [0, 4097, MAX_FILE + 1])
-def test_code_of_no_size_or_of_more_than_a_page_is_refused(size: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [0, MAX_CODE + 1, MAX_FILE + 1])
+def test_code_of_no_size_or_of_too_many_pages_is_refused(size: int, tmp_path: Path) -> None:
     told = refused(declared(tmp_path, code=bytes(size)))
     found = (
-        f"'loop.bin' has more than {MAX_FILE} bytes" if size > MAX_FILE else f"{size} bytes of code, where 1 to 4096"
+        f"'loop.bin' has more than {MAX_FILE} bytes" if size > MAX_FILE else f"{size} bytes of code, where 1 to 65536"
     )
     assert told.startswith(f"F:3:9: {found}")
 

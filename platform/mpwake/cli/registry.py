@@ -235,7 +235,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from mpwake.suite.mutants import MutantFile
     from mpwake.targets.base import TargetDocument
     from mpwake.targets.firmware.corpus import CorpusFile
-    from mpwake.targets.firmware.declaration import Declaration
+    from mpwake.targets.firmware.form import FORMS
     from mpwake.targets.model import Platform
 
     return {
@@ -244,7 +244,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "mutant": document.schema("A file of mutants", MutantFile),
         "scenario": document.schema("A scenario that can be run again", ScenarioFile),
         "target": document.schema("A target declared in YAML", TargetDocument),
-        "firmware": document.schema("An AP loop in machine code, declared in YAML", Declaration),
+        "firmware": document.schema("An AP loop in machine code, declared in YAML", *FORMS),
         "corpus": document.schema("A file of the corpus of firmware images", CorpusFile),
         "events": document.schema("One line of an event stream", *events.KINDS.values()),
     }

@@ -22,23 +22,34 @@ def check_command(file: Path) -> None:
 
     Says what is wrong, with its place, a code and a hint, and exits with 2.
     """
-    from mpwake.targets.firmware.declaration import coded, is_declaration, read_declaration
-    from mpwake.targets.firmware.open import check_extra
+    from mpwake.targets.firmware.declaration import coded
 
     try:
-        node = document.load(file)
-        if not is_declaration(node):
-            raise node.error("no declaration of machine code", "it has kind: firmware, and code: in place of location:")
-        declared = read_declaration(node, file.parent)
+        _check(file)
     except InputError as error:
-        raise coded("declaration", error) from None
+        raise coded(error) from None
+
+
+def _check(file: Path) -> None:
+    from mpwake.targets.firmware.declaration import is_declaration, read_declaration
+    from mpwake.targets.firmware.declared import private_note
+    from mpwake.targets.firmware.open import check_extra
+    from mpwake.targets.firmware.patches import warning
+
+    node = document.load(file)
+    if not is_declaration(node):
+        raise node.error("no declaration of machine code", "it has kind: firmware, and code: in place of location:")
+    declared = read_declaration(node, file.parent)
     check_extra()
     from mpwake.targets.firmware.smoke import VECTOR, Smoke
 
-    given, smoke = declared.declaration, Smoke(declared)
+    smoke = Smoke(declared)
     woken = smoke.run()
-    asked = ", ".join(woken.asked) or f"nothing is asked, and id says {given.id}"
-    click.echo(f"{file}: {len(declared.code)} bytes of code at {given.code.at:#x}, entered at +{given.code.entry:#x}")
+    asked = ", ".join(woken.asked) or f"nothing is asked, and id says {declared.source}"
+    at, entry = smoke.stage.placed.loop, 0 if declared.placement is None else declared.placement.entry
+    click.echo(f"{file}: {len(declared.code)} bytes of code at {at:#x}, entered at +{entry:#x}")
     click.echo(f"  APIC ID   {asked}")
     click.echo(f"  Wakeup    taken for {smoke.apic_id:#x} at {VECTOR:#x}, {woken.steps} instructions after the entry")
     click.echo(f"  Command   {woken.command:#x} after that")
+    for note in (*warning(declared.declaration.patches), *private_note(declared.declaration.private)):
+        click.echo(f"  {note}")

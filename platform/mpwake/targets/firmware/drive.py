@@ -113,7 +113,7 @@ class Trial:
         for number, (own, told) in enumerate(zip(self.probe.ids, ids, strict=True), start=1):
             refused = own in self.probe.host.refuses
             self.stage.park(number, Identity(number, len(ids) + 1, own, told, refused), self.tdx)
-        self.before = page_of(self.probe)
+        self.before = self.stage.page(page_of(self.probe))
         self.stage.board.write(self.stage.placed.mailbox, self.before)
 
     def run(self) -> Trace:

@@ -1,4 +1,7 @@
-"""ELF files, as far as one needs them to cut machine code out between two symbols (System V ABI, chapters 4 and 5)."""
+"""ELF files, as far as one needs them to cut machine code out of one (System V ABI, chapters 4 and 5).
+
+It lies between two symbols, or two offsets in the file.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _CLASS_64, _LITTLE, _X86_64 = 2, 1, 62
 _PROGBITS, _SYMTAB, _RELA, _REL = 1, 2, 4, 9
+_OBJECT, _OF_PROGRAM = 1, 0  # a file that is not linked; the sh_info of relocations that are for a loader
 _SPECIAL = 0xFF00  # section indices from here on are no sections
 MAX_ENTRIES = 200_000
 
@@ -28,25 +32,42 @@ class Section:
     info: int
 
 
-def between(data: bytes, start: str, end: str) -> bytes:
-    """Return the bytes from one symbol up to another. Raises ``ValueError`` for what is no ELF file or has not both."""
+def between(data: bytes, start: str | int, end: str | int) -> bytes:
+    """Return the bytes from one symbol, or offset in the file, up to another.
+
+    Raises ``ValueError`` for what is no ELF file, has not both, or is not ready to run.
+    """
     try:
         return _between(data, start, end)
     except (struct.error, IndexError, OverflowError):
         raise ValueError("its tables lie outside the file") from None
 
 
-def _between(data: bytes, start: str, end: str) -> bytes:
+def _between(data: bytes, start: str | int, end: str | int) -> bytes:
     sections = list(_sections(data))
-    first, last = (_find(data, sections, name) for name in (start, end))
+    first, last = (_place(data, sections, one) for one in (start, end))
     if first[0] != last[0]:
-        raise ValueError(f"{start!r} and {end!r} lie in different sections")
+        raise ValueError(f"{_named(start)} and {_named(end)} lie in different sections")
     section = sections[first[0]]
     low, high = first[1] - section.address, last[1] - section.address
     if section.kind != _PROGBITS or not 0 <= low < high <= section.size or section.at + high > len(data):
-        raise ValueError(f"no bytes lie from {start!r} up to {end!r}")
+        raise ValueError(f"no bytes lie from {_named(start)} up to {_named(end)}")
     _check_relocations(data, sections, first[0], range(first[1], last[1]))
     return data[section.at + low : section.at + high]
+
+
+def _named(place: str | int) -> str:
+    return repr(place) if isinstance(place, str) else f"{place:#x}"
+
+
+def _place(data: bytes, sections: list[Section], place: str | int) -> tuple[int, int]:
+    """Return the section and the address of a symbol or an offset."""
+    if isinstance(place, str):
+        return _find(data, sections, place)
+    for number, one in enumerate(sections):
+        if one.kind == _PROGBITS and one.at <= place <= one.at + one.size:
+            return number, one.address + place - one.at
+    raise ValueError(f"the offset {place:#x} lies in no section with code or data")
 
 
 def _sections(data: bytes) -> Iterator[Section]:
@@ -90,7 +111,8 @@ def _check_count(tables: list[Section], size: int) -> None:
 
 def _check_relocations(data: bytes, sections: list[Section], target: int, code: range) -> None:
     """Raise for code that a linker has not finished: its bytes would not be those that run."""
-    tables = [one for one in sections if one.kind in (_REL, _RELA) and one.info == target]
+    own = (target,) if struct.unpack_from("<H", data, 16)[0] == _OBJECT else (target, _OF_PROGRAM)
+    tables = [one for one in sections if one.kind in (_REL, _RELA) and one.info in own]
     _check_count(tables, 16)
     for table in tables:
         step = 24 if table.kind == _RELA else 16

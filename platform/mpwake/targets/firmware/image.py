@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import stat
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import attrs
 
 from mpwake.spec.errors import InputError
+from mpwake.targets.firmware.child import ask
 
 MAX_IMAGE = 64 << 20
 MAX_MODULE = 4 << 20
@@ -27,7 +25,7 @@ SEC_ARRIVAL = bytes.fromhex("f00fc1842400090000")
 
 @attrs.frozen
 class Image:
-    """A firmware image, and what was found in it; ``module`` is the PE image of TdxDxe, or empty."""
+    """A firmware image, and what was found in it; ``module`` is the PE image asked for, or empty."""
 
     path: str
     data: bytes
@@ -56,15 +54,18 @@ class Module:
         return self.base <= address < self.base + len(self.data)
 
 
-def read_image(path: Path) -> Image:
-    """Open an image. Raises ``InputError`` for what is no firmware, is cut off, or cannot be unpacked."""
+def read_image(path: Path, guid: str = TDX_DXE) -> Image:
+    """Open an image, with the module that has a GUID.
+
+    Raises ``InputError`` for what is no firmware, is cut off, or cannot be unpacked.
+    """
     data = _read(path)
     _check_volumes(str(path), data)
-    told, module = _unpacked(path, data)
+    told, module = _unpacked(path, data, guid)
     if "error" in told:
         raise _wrong(path, int(str(told["offset"])), str(told["error"]))
     if len(module) > MAX_MODULE:
-        raise InputError(f"a module TdxDxe of {len(module)} bytes, more than the {MAX_MODULE} that are read", str(path))
+        raise InputError(f"a module of {len(module)} bytes, more than the {MAX_MODULE} that are read", str(path))
     return Image(str(path), data, str(told["type"]), int(str(told["volumes"])), int(str(told["modules"])), module)
 
 
@@ -102,19 +103,11 @@ def _check_volumes(path: str, data: bytes) -> None:
         at = data.find(_VOLUME, at + 1)
 
 
-def _unpacked(path: Path, data: bytes) -> tuple[dict[str, object], bytes]:
-    command = [sys.executable, "-m", "mpwake.targets.firmware.unpack", TDX_DXE]
+def _unpacked(path: Path, data: bytes, guid: str) -> tuple[dict[str, object], bytes]:
     try:
-        result = subprocess.run(  # noqa: S603  # our own module, on a pipe
-            command, input=data, capture_output=True, timeout=SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise _wrong(path, 0, f"not unpacked within {SECONDS} seconds") from None
-    line, _, module = result.stdout.partition(b"\n")
-    if result.returncode or not line:
-        raise _wrong(path, 0, "it could not be unpacked: the unpacker used more than it may, or broke")
-    told: dict[str, object] = json.loads(line)
-    return told, module
+        return ask("mpwake.targets.firmware.unpack", guid, data, SECONDS)
+    except ValueError as error:
+        raise _wrong(path, 0, str(error)) from None
 
 
 def load_module(path: str, pe: bytes, base: int) -> Module:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import attrs
@@ -16,6 +16,7 @@ from unicorn import UC_ARCH_X86, UC_HOOK_INSN, UC_HOOK_INSN_INVALID, UC_HOOK_INT
 from unicorn import unicorn_const as const
 from unicorn import x86_const as x86
 
+from mpwake.targets.firmware.leaves import leaf_of, refusal
 from mpwake.targets.firmware.tdx import GPAW, NAMES, TDCALL, X2APIC_ID, Call, Identity, Tdx, cpuid
 
 PAGE = 0x1000
@@ -119,12 +120,16 @@ class Access:
 
 @attrs.define
 class Done:
-    """What one instruction did. ``fault`` says why the processor cannot go on, ``halted`` that it waits for events."""
+    """What one instruction did. ``fault`` says why the processor cannot go on, ``halted`` that it waits for events.
+
+    ``leaf`` is what the TDX module was asked for and did not give.
+    """
 
     rip: int
     accesses: list[Access] = attrs.field(factory=list)
     calls: list[Call] = attrs.field(factory=list)
     fault: str = ""
+    leaf: str = ""
     halted: bool = False
 
 
@@ -135,6 +140,7 @@ class Processor:
         self.board = board
         self.who = who
         self.tdx = tdx
+        self.leaves: Set[str] | None = None  # what it may ask the TDX module for; None for all that is played
         self.done = Done(0)
         self.wrote: Callable[[int], None] = lambda _address: None
         self.stale = False  # whether code may have changed since it was last carried out
@@ -184,11 +190,15 @@ class Processor:
         code = self.board.read(rip, _LONGEST) or b""
         if code.startswith(TDCALL):
             self._tdcall(rip)
-            return True
+            return not self.done.fault
         self.done.fault = self.done.fault or f"#UD: {code[:4].hex(' ')} is no instruction of this machine"
         return False
 
     def _tdcall(self, rip: int) -> None:
+        leaf = leaf_of(self.registers())
+        if self.leaves is not None and leaf not in self.leaves:
+            self.done.leaf, self.done.fault = leaf, refusal(leaf, self.leaves)
+            return
         changed, call = self.tdx.call(self.registers(), self.who)
         self.write(**changed, rip=rip + len(TDCALL))
         if call:

@@ -18,9 +18,9 @@ from mpwake.targets.base import Source, Target
 from mpwake.targets.firmware.image import Image, load_module, read_image
 
 if TYPE_CHECKING:
-    from mpwake.targets.firmware.stage import Stage
+    from mpwake.targets.firmware.stage import Firmware, Stage
 
-EXTRA = {"unicorn": "unicorn", "uefi_firmware": "uefi-firmware", "capstone": "capstone"}
+EXTRA = {"unicorn": "unicorn", "uefi_firmware": "uefi-firmware", "capstone": "capstone", "pefile": "pefile"}
 PROCESSORS = 8
 
 
@@ -39,22 +39,37 @@ def open_firmware(path: Path) -> Target:
     if not image.module:
         behaviour = Behaviour(Without(image).drive)
         return _target(path, sources, behaviour, f"no AP loop that an operating system sees: {image.found_instead}")
-    return _with_loop(path, image, sources)
+    firmware = firmware_in(image)
+    driver = Driver(firmware)
+    driver.stage(PROCESSORS)
+    return _target(path, sources_of(firmware), Behaviour(driver.drive), note_of(firmware))
 
 
-def _with_loop(path: Path, image: Image, sources: tuple[Source, ...]) -> Target:
+def firmware_in(image: Image) -> Firmware:
+    """Return an image with its driver placed and its loop found. Raises ``InputError`` when that cannot be had."""
     from mpwake.targets.firmware.locate import locate
     from mpwake.targets.firmware.stage import DRIVER, Firmware
 
-    module = load_module(str(path), image.module, DRIVER)
-    loop = locate(module, str(path))
-    sources = (*sources, Source("TdxDxe", "PE image", image.module), Source("AP loop", "machine code", loop.code))
-    driver = Driver(Firmware(image, module, loop))
-    driver.stage(PROCESSORS)
+    module = load_module(image.path, image.module, DRIVER)
+    return Firmware(image, module, locate(module, image.path))
+
+
+def sources_of(firmware: Firmware) -> tuple[Source, ...]:
+    """Return what an image was read for."""
+    image = firmware.image
+    return (
+        Source(image.path, "firmware image", image.data),
+        Source("TdxDxe", "PE image", image.module),
+        Source("AP loop", "machine code", firmware.loop.code),
+    )
+
+
+def note_of(firmware: Firmware) -> str:
+    """Say what the driver tells of its loop."""
+    loop = firmware.loop
     vector = "no reset vector" if loop.reset is None else f"ResetVector at +{loop.reset:#x}"
     size = len(loop.code)
-    note = f"its relocation map tells of an AP loop of {size} bytes at TdxDxe+{loop.start:#x}, and of {vector}"
-    return _target(path, sources, Behaviour(driver.drive), note)
+    return f"its relocation map tells of an AP loop of {size} bytes at TdxDxe+{loop.start:#x}, and of {vector}"
 
 
 def _target(path: Path, sources: tuple[Source, ...], behaviour: Behaviour, *notes: str) -> Target:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 import attrs
 from unicorn import x86_const as x86
@@ -66,6 +66,7 @@ class Stage:
         self.processors: dict[int, Processor] = {}
         self.contexts: dict[int, object] = {}
         self.budget, self.patience = BUDGET, PATIENCE
+        self.leaves: Set[str] | None = None  # what the code may ask the TDX module for; None for all that is played
         self.made: Mapping[str, Fact] = {}  # the state at the entry, where it is the suite's work
         self.own_id: tuple[str, ...] = ()  # the registers in which a processor finds its APIC ID
         self.regions: tuple[Region, ...] = ()
@@ -95,10 +96,16 @@ class Stage:
     def park(self, number: int, who: Identity, tdx: Tdx) -> None:
         """Put a processor at the loop's first instruction, as firmware left it there."""
         one = self.processors[number]
-        one.who, one.tdx = who, tdx
+        one.who, one.tdx, one.leaves = who, tdx, self.leaves
         one.uc.context_restore(self.contexts[number])
         one.write(**dict.fromkeys(self.own_id, who.apic_id))
         one.stale = True
+
+    def page(self, content: bytes) -> bytes:
+        """Return the mailbox page with this content: code that lies in it stays there."""
+        start = self.placed.loop - self.placed.mailbox
+        code = self.loop.code[: PAGE - start] if 0 <= start < PAGE else b""
+        return content[:start] + code + content[start + len(code) :] if code else content
 
     def landing(self, number: int, vector: int) -> dict[str, Fact]:
         """Return the state of a processor at the vector, without what is as the suite made it."""
@@ -148,7 +155,8 @@ def bare_stage(code: bytes, processors: int, reset: int | None = None, layout: L
     """
     layout = layout or Layout(reset=reset)
     placed = Placed(layout.mailbox, layout.code)
-    board = Board(Piece(0, boot.RAM), Piece(placed.mailbox, PAGE), Piece(placed.loop, PAGE))
+    pages = {placed.mailbox, *range(placed.loop // PAGE * PAGE, placed.loop + len(code), PAGE)}
+    board = Board(Piece(0, boot.RAM), *(Piece(start, end - start) for start, end in ranges(pages)))
     board.write(placed.loop, code)
     for at, data in identity_map(_TABLES):
         board.write(at, data)
@@ -171,8 +179,9 @@ def bare_stage(code: bytes, processors: int, reset: int | None = None, layout: L
     stage.ready(ready)
     if not layout.tells:
         stage.made = landing_facts(ready[1], placed.loop)
-        own = (one for one in stage.regions if one.name in ("mailbox", "loop"))
-        stage.regions = tuple(attrs.evolve(one, access=None) for one in own)
+        own = {one.name: attrs.evolve(one, access=None) for one in stage.regions if one.name in ("mailbox", "loop")}
+        own["loop"] = attrs.evolve(own["loop"], start=placed.loop, end=placed.loop + len(code))
+        stage.regions = tuple(own.values())
     return stage
 
 

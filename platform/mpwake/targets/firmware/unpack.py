@@ -1,21 +1,17 @@
 """Takes a firmware image apart, in a process of its own: what others' decompressors do with hostile bytes stays here.
 
-Reads the image from stdin. Writes one line of JSON to stdout, what was found or an ``error`` with its ``offset``, and
-after that line the PE image of the module that was asked for, if it is there.
+The question is the GUID of a module. The answer tells what was found, or an ``error`` with its ``offset``, and has the
+PE image of that module, if it is there.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import resource
-import sys
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
-MEMORY = 1 << 30
-SECONDS = 20
+from mpwake.targets.firmware.child import answer
+
 DEPTH = 64
 OBJECTS = 100_000
 _PE32 = 0x10
@@ -72,22 +68,5 @@ def unpack(image: bytes, guid: bytes) -> tuple[dict[str, Any], bytes]:
     return {"type": parser.type(), "volumes": volumes, "modules": len(modules)}, found or b""
 
 
-def main(guid: str) -> None:
-    """Unpack stdin, under limits on memory and time."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # the library prints what it does not like
-    try:
-        told, module = unpack(sys.stdin.buffer.read(), uuid.UUID(guid).bytes_le)
-    except (MemoryError, RecursionError):
-        told, module = {"error": "it unpacks to more than can be read", "offset": 0}, b""
-    except Exception as error:
-        told, module = {"error": f"damaged: {type(error).__name__}: {error}", "offset": 0}, b""
-    with answer:
-        answer.write(json.dumps(told).encode() + b"\n" + module)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    answer(lambda guid, image: unpack(image, uuid.UUID(guid).bytes_le))
