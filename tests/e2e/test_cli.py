@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from mpwake.evidence.acpi import checksummed
+from mpwake.spec.verdicts import Verdict
+from mpwake.suite import events
 from mpwake.targets import open_target
 from support.cli import check_screen, environment, mpwake
 
@@ -195,7 +198,7 @@ def wait_for_scenarios(stream, count):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         text = stream.read_text() if stream.is_file() else ""
-        if text.count('"event":"scenario"') >= count and '"event":"footer"' not in text:
+        if text and text.count('"event":"scenario"') >= count and '"event":"footer"' not in text:
             return
         time.sleep(0.02)
     pytest.fail("the run did not get going")
@@ -242,6 +245,21 @@ def test_ctrl_c_keeps_what_was_judged_and_exits_130(tmp_path):
     assert sum(event["event"] == "scenario" for event in events) >= 5
     assert not any(one["verdict"] == "error" for event in events for one in event.get("judged", ()))
     assert mpwake("report", "reports/out", cwd=tmp_path).returncode == 4
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ctrl_c_at_a_random_moment_exits_130(seed, tmp_path):
+    process = start_slowly(tmp_path)
+    stream = tmp_path / "reports/out/events.ndjson"
+    wait_for_scenarios(stream, 0)
+    time.sleep(random.Random(seed).uniform(0, 0.7))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, "interrupted" in errors, "Traceback" in errors) == (130, True, False)
+    run = events.load(stream)
+    assert (run.complete, run.exit_code) == (False, 4)
+    judged = {one.verdict for result in run.results for one in result.judged}
+    assert not judged & {Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE}
 
 
 def test_the_same_seed_gives_the_same_events_but_for_time(tmp_path):

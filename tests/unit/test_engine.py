@@ -1,5 +1,8 @@
 """The engine: what a scenario's steps become, and what becomes of a run in which something breaks."""
 
+import contextlib
+import signal
+
 import attrs
 import pytest
 
@@ -10,6 +13,7 @@ from mpwake.spec.verdicts import Verdict
 from mpwake.suite import case, events
 from mpwake.suite.engine import Options, run
 from mpwake.suite.errors import Interrupted, NothingSelected
+from mpwake.suite.interrupt import Interrupt
 from mpwake.suite.mutants import judge_all
 from mpwake.suite.selection import select
 from mpwake.targets import open_target
@@ -125,6 +129,32 @@ def test_ctrl_c_leaves_a_stream_without_a_footer(monkeypatch):
         run_on("model:reference", "MADT-05", "MADT-07", listeners=(told.append,))
     assert [event.event for event in told] == ["header", "started", "scenario", "started"]
     assert not events.fold(told).complete
+
+
+@pytest.mark.parametrize(("presses", "scenarios"), [(1, 2), (2, 1), (3, 1)])
+def test_the_first_ctrl_c_lets_a_scenario_end_and_the_second_does_not(monkeypatch, presses, scenarios):
+    told, interrupt = [], Interrupt()
+    original = case.core.judge
+
+    def press(one, evidence):
+        if one.id == "MADT-07":
+            for _ in range(presses):
+                # A callback that C calls loses the exception, as this does.
+                with contextlib.suppress(KeyboardInterrupt):
+                    signal.raise_signal(signal.SIGINT)
+        return original(one, evidence)
+
+    monkeypatch.setattr(case.core, "judge", press)
+    target = open_target("model:reference")
+    chosen = select(("MADT-05", "MADT-07", "MADT-12"), target.roles)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with interrupt.caught(), interrupt.awaited(), pytest.raises(Interrupted):
+            run(target, chosen, Options(interrupt=interrupt), told.append)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    kinds = [event.event for event in told]
+    assert (kinds.count("scenario"), "footer" in kinds) == (scenarios, False)
 
 
 def test_nothing_selected_is_an_error():

@@ -10,13 +10,16 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mpwake import __version__
 from mpwake.spec.errors import InputError
 from mpwake.spec.verdicts import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE
+
+if TYPE_CHECKING:
+    from mpwake.suite.interrupt import Interrupt
 
 COMMANDS = {
     "run": "mpwake.cli.run",
@@ -85,11 +88,13 @@ def cli() -> None:
     """
 
 
-def _guarded(call: Callable[[], Any]) -> int:
+def _guarded(call: Callable[[], Any], interrupt: Interrupt) -> int:
     from mpwake.suite.errors import Interrupted, NothingSelected
 
     try:
         result = call()
+        if interrupt.asked:
+            click.echo("mpwake: interrupted, when there was nothing left to stop", err=True)
         return result if isinstance(result, int) else 0
     except NothingSelected as error:
         click.echo(f"mpwake: {error}", err=True)
@@ -118,5 +123,15 @@ def _guarded(call: Callable[[], Any]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit with its code."""
-    sys.exit(_guarded(lambda: cli.main(args=arguments, prog_name="mpwake", standalone_mode=False)))
+    """Run a command and exit with its code, or with 130 where Ctrl-C was pressed, whatever became of it."""
+    from mpwake.suite.interrupt import Interrupt
+
+    interrupt = Interrupt()
+    try:
+        with interrupt.caught():
+            code = _guarded(
+                lambda: cli.main(args=arguments, prog_name="mpwake", standalone_mode=False, obj=interrupt), interrupt
+            )
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    sys.exit(EXIT_INTERRUPTED if interrupt.asked else code)

@@ -17,7 +17,9 @@ from mpwake.spec.editions import ACPI_EDITIONS, Edition
 from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.spec.requirements import Role, Weight
 from mpwake.suite import events
+from mpwake.suite.catalogue import Scenario
 from mpwake.suite.engine import Options, run
+from mpwake.suite.interrupt import Interrupt
 from mpwake.suite.selection import select
 from mpwake.targets import open_target
 from mpwake.targets.base import Target
@@ -102,6 +104,15 @@ def _open(words: tuple[str, ...], extra: tuple[str, ...], edition: str | None) -
     return target, words[1:] if named else words
 
 
+def _run(target: Target, scenarios: tuple[Scenario, ...], options: Options, out: Path, quiet: bool) -> events.Run:
+    options.interrupt.check()
+    stream = _prepare(out) / STREAM
+    if not quiet and target.kind not in ("firmware", "runner"):
+        _announce_compilation(frozenset(role for one in scenarios for role in one.roles))
+    with stream.open("w", encoding="utf-8", newline="\n") as file, _progress(quiet, len(scenarios)) as bars:
+        return run(target, scenarios, options, events.Stream(file), *bars)
+
+
 @click.command("run", short_help="Judge a target, and report clause by clause.")
 @click.argument("words", nargs=-1, metavar="[TARGET] [ID|AREA|FILE[:LINE]|TAG]...")
 @click.option("--with", "extra", multiple=True, metavar="[KIND:]FILE", help="Further evidence for a tables: target.")
@@ -112,7 +123,9 @@ def _open(words: tuple[str, ...], extra: tuple[str, ...], edition: str | None) -
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports/out"), show_default=True)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
+@click.pass_obj
 def run_command(
+    interrupt: Interrupt,
     words: tuple[str, ...],
     extra: tuple[str, ...],
     role: tuple[str, ...],
@@ -136,17 +149,13 @@ def run_command(
     Exit codes: 0 conforming, 1 non-conforming, 2 bad usage or input, 3 the suite broke,
     4 nothing decided, 5 nothing selected, 130 interrupted.
     """
-    target, selection = _open(words, extra, edition)
-    roles = frozenset(Role(one) for one in role) & target.roles if role else target.roles
-    scenarios = select(selection or target.selects, roles, target.platform)
-    options = Options(_strict(strict), seed, tuple(sys.argv[1:]))
-    folder = _prepare(out)
-    if not quiet and target.kind not in ("firmware", "runner"):
-        _announce_compilation(frozenset(role for one in scenarios for role in one.roles))
-    with (folder / STREAM).open("w", encoding="utf-8", newline="\n") as file, _progress(quiet, len(scenarios)) as bars:
-        result = run(target, scenarios, options, events.Stream(file), *bars)
-    write_reports(result, folder)
-    show(result, form)
+    with interrupt.awaited():
+        target, selection = _open(words, extra, edition)
+        roles = frozenset(Role(one) for one in role) & target.roles if role else target.roles
+        scenarios = select(selection or target.selects, roles, target.platform)
+        result = _run(target, scenarios, Options(_strict(strict), seed, tuple(sys.argv[1:]), interrupt), out, quiet)
+        write_reports(result, out)
+        show(result, form)
     if not quiet and form == "table":
-        click.echo(f"reports: {folder}/report.html, {', '.join(REPORTS[:2])}, {ALLURE}/, {STREAM}", err=True)
+        click.echo(f"reports: {out}/report.html, {', '.join(REPORTS[:2])}, {ALLURE}/, {STREAM}", err=True)
     return result.exit_code

@@ -30,16 +30,18 @@ from mpwake.suite import events
 from mpwake.suite.case import Case
 from mpwake.suite.catalogue import Scenario
 from mpwake.suite.errors import Interrupted
+from mpwake.suite.interrupt import Interrupt
 from mpwake.targets.base import Target
 
 
 @attrs.frozen
 class Options:
-    """How to run: what fails beside conformance, the seed, and the command line for the record."""
+    """How to run: what fails beside conformance, the seed, the command line for the record, and who hears Ctrl-C."""
 
     strict: tuple[str, ...] = ()
     seed: int = 0
     command: tuple[str, ...] = ()
+    interrupt: Interrupt = attrs.Factory(Interrupt)
 
 
 def now() -> str:
@@ -146,6 +148,7 @@ class _Run:
     target: Target
     scenarios: tuple[Scenario, ...]
     listener: events.Listener
+    interrupt: Interrupt
     began: float = 0.0
     done: set[str] = attrs.Factory(set)
 
@@ -161,7 +164,7 @@ class _Run:
         self.listener(events.Started("started", scenario.place, scenario.name, role.value))
 
     def after(self, context: Any, model: Any) -> None:
-        if context.aborted:
+        if context.aborted or self.interrupt.hurried:
             return
         case: Case = context.case
         self.finish(case, model, _breakage(case, model))
@@ -212,7 +215,13 @@ def _behave(run: _Run) -> None:
     places = [str(suite_root() / one.place) for one in run.scenarios]
     arguments = ["--format", "null", "--no-summary", "--no-capture", "--no-capture-stderr", "--no-logcapture"]
     runner = _Runner(Configuration([*arguments, *places], load_config=False))
-    runner.hooks = {"before_scenario": run.before, "after_scenario": run.after, "before_all": lambda _context: None}
+
+    def after(context: Any, model: Any) -> None:
+        run.after(context, model)
+        if run.interrupt.asked:
+            runner.aborted = True
+
+    runner.hooks = {"before_scenario": run.before, "after_scenario": after, "before_all": lambda _context: None}
     with contextlib.redirect_stdout(io.StringIO()):
         runner.run()
     if runner.aborted:
@@ -223,7 +232,7 @@ def run(target: Target, scenarios: tuple[Scenario, ...], options: Options, *list
     """Run scenarios on a target and return the run, complete with its footer.
 
     Every event goes to every listener as it happens. Raises ``Interrupted`` on Ctrl-C, after telling what was
-    judged and without a footer.
+    judged, the scenario that was going on included where it came to its end, and without a footer.
     """
     told: list[events.Event] = []
 
@@ -234,11 +243,12 @@ def run(target: Target, scenarios: tuple[Scenario, ...], options: Options, *list
 
     target = target.settled().seeded(options.seed)
     tell(header(target, scenarios, options))
-    one = _Run(target, scenarios, tell)
+    one = _Run(target, scenarios, tell, options.interrupt)
     try:
         _behave(one)
     except KeyboardInterrupt:
         raise Interrupted from None
+    options.interrupt.check()
     one.finish_missing()
     tell(events.close(events.fold(told), now()))
     return events.fold(told)
