@@ -56,10 +56,14 @@ def _elsewhere(trace: Trace, one: Event) -> bool:
 @receiver("MEM-04", POISONED, "the loop uses no byte of the OS section beyond the fields")
 @needs_accesses
 def halves_are_kept(trace: Trace) -> Iterator[Seen]:
-    """Judge every access of a processor to bytes 16 to 2047: what firmware keeps for itself is in the other half."""
+    """Judge accesses of processors to bytes 16 to 2047, and their code: what firmware keeps is in the other half."""
     bad = next((one for one in accesses(trace) if one.touches(OS_HEADER, OS_SECTION - OS_HEADER)), None)
     found = f"a {bad.kind.value} of {bad.width} bytes at {bad.offset:#x}" if bad else "no access to bytes 16 to 2047"
     yield Seen(bad is None, found, "no access to bytes 16 to 2047", bad)
+    page = next((one.start for one in trace.regions if one.name == "mailbox"), None)
+    for one in trace.regions:
+        if page is not None and one.name == "loop" and one.start < page + OS_SECTION and page < one.end:
+            yield Seen(False, f"{placed(one)}, in the OS section", "no code in the OS section", one)
 
 
 @receiver("MEM-06", POISONED, "firmware writes nothing in the OS section but Command")

@@ -49,7 +49,9 @@ NO_EVENTS = "the host delivers no events while the operating system wakes proces
 def every_ap_answers(trace: Trace) -> Iterator[Seen]:
     """Judge that each of the parked processors takes its command."""
     missing = [hex(one) for one in trace.ids[1:] if one not in {apic for apic, _ in landings(trace)}]
-    yield Seen(not missing, f"never landed: {', '.join(missing) or 'none'}", "every processor")
+    fault = next((one for one in trace.of(Kind.EMIT) if one.agent and "rip" in one.facts), None)
+    why = f" (AP {trace.ids[fault.agent]:#x} cannot go on: {fault.note})" if missing and fault else ""
+    yield Seen(not missing, f"never landed: {', '.join(missing) or 'none'}{why}", "every processor", fault)
 
 
 @receiver("RCV-02", SPARSE, "each processor takes the command that carries its own APIC ID")
@@ -115,8 +117,10 @@ def ack_is_command_only(trace: Trace) -> Iterator[Seen]:
 
 @receiver("RCV-10", RESERVED, "it does not react")
 def reserved_commands_ignored(trace: Trace) -> Iterator[Seen]:
-    """Judge that a command that no edition defines is neither acknowledged nor acted on."""
+    """Judge that a command that no edition defines is neither acknowledged nor acted on, and loses no processor."""
     yield from nobody_acts(trace)
+    if landings(trace):
+        yield from _none_lost(trace)
 
 
 @receiver("RCV-16", TWICE, "it no longer looks at the mailbox")
@@ -168,11 +172,17 @@ def broadcast_is_whole(trace: Trace) -> Iterator[Seen]:
     early = [one for one in acts(trace) if one.time < ordinary[0].time]
     half = next((one for one in early if one.agent not in landed or landed[one.agent].time > ordinary[0].time), None)
     stray = next((one for one in landed.values() if one.value != sent.vector), None)
-    found = "taken: a private extension of this firmware" if early else "taken by nobody"
+    as_declared = ", as declared" if trace.facts.get("declared broadcast") == sent.target else ""
+    found = f"taken: a private extension of this firmware{as_declared}" if early else "taken by nobody"
     bad = half or stray
     if bad:
         found = f"AP {trace.ids[bad.agent]:#x} {'answers and stays' if half else f'lands at {bad.value:#x}'}"
     yield Seen(bad is None, found, f"nobody, or landings at {sent.vector:#x}", bad)
+    yield from _none_lost(trace)
+
+
+def _none_lost(trace: Trace) -> Iterator[Seen]:
+    landed = {one.agent for one in trace.of(Kind.LANDING)}
     lost = [f"{apic:#x}" for agent, apic in enumerate(trace.ids) if agent and agent not in landed]
     yield Seen(not lost, f"lost by it: {', '.join(lost) or 'none'}", "none")
 
