@@ -31,6 +31,7 @@ COMMANDS = {
     "mutants": "mpwake.cli.mutants",
     "corpus": "mpwake.cli.corpus",
     "target": "mpwake.cli.target",
+    "explore": "mpwake.cli.explore",
 }
 SUMMARIES = {
     "run": "Judge a target, and report clause by clause.",
@@ -42,6 +43,7 @@ SUMMARIES = {
     "mutants": "Print the matrix of requirements and mutants.",
     "corpus": "Firmware that ships: fetch it, and compare it with what is known.",
     "target": "Check a target that is declared in YAML.",
+    "explore": "Try every order of instructions of a few processors.",
 }
 
 

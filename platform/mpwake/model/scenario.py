@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import attrs
 
+from mpwake.evidence.exploration import expanded
 from mpwake.model.probe import Probe, Schedule
 from mpwake.model.situation import Situation
 from mpwake.spec.document import described
@@ -35,3 +37,47 @@ class ScenarioFile:
             raise ValueError("a boot has the engine events")
         if not self.requirements:
             raise ValueError("it names no requirement")
+
+
+MAX_STEPS = 100_000
+
+
+@attrs.frozen
+class Pinned:
+    """An implementation as it was when a scenario was written."""
+
+    location: str = described("The target, KIND:LOCATION or a target .yaml; a relative path counts from this file")
+    sha256: str = described("SHA-256 of the machine code; before it come the image and the module, where it is from one")
+
+    def __attrs_post_init__(self) -> None:
+        if not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ValueError("sha256 has 64 digits of hexadecimal")
+
+
+@attrs.frozen
+class Interleaving:
+    """A scenario of machine code that can be run again, step by step; ``mpwake explore`` writes these."""
+
+    kind: Literal["scenario"] = described("scenario")
+    target: Pinned = described("The machine code")
+    role: Role = described("Whose requirements are judged: receiver, or sender where the agent is to blame")
+    requirements: tuple[str, ...] = described("What its trial is judged by")
+    probe: Probe = described("The processors, what is asked of the agent, and what the host does")
+    schedule: str = described(
+        "Whose each step is, in turn: 0 for the operating system, else the number of a processor; 1*3 stands for "
+        "1 1 1. After the last, everybody takes steps in turn until nothing new happens"
+    )
+    agent: str = described(
+        "The operating system: an agent by its name or as a path from the working directory", "tester"
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.role is Role.TABLES:
+            raise ValueError("a scenario drives a sender or a receiver")
+        if not self.requirements:
+            raise ValueError("it names no requirement")
+        self.steps()
+
+    def steps(self) -> tuple[int, ...]:
+        """Return the agent of each step."""
+        return expanded(self.schedule, MAX_STEPS)

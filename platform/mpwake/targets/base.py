@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
@@ -13,6 +13,9 @@ from mpwake.evidence.tables import Tables
 from mpwake.spec.document import described
 from mpwake.spec.editions import NEWEST, Edition
 from mpwake.spec.requirements import Role
+
+if TYPE_CHECKING:
+    from mpwake.targets.firmware.stage import Stage
 
 
 @attrs.frozen
@@ -31,7 +34,8 @@ class Target:
     ``tables`` is its evidence in that role, if it has it, and ``driven`` that in the others; ``edition`` is the one
     that it declares, with the reason, or None; ``notes`` are what the reader noticed and a person should know.
     ``selects`` are the requirements that it can be judged by, where these are not all. ``platform`` is the name of the
-    model's platform that it is, if it is one: features of its own belong to it.
+    model's platform that it is, if it is one: features of its own belong to it. ``parks`` puts so many processors of
+    machine code into its loop; ``indexed`` says that their APIC IDs can only be their numbers.
     """
 
     kind: str
@@ -44,6 +48,8 @@ class Target:
     notes: tuple[str, ...] = ()
     selects: tuple[str, ...] = ()
     platform: str = ""
+    parks: Callable[[int], Stage] | None = None
+    indexed: bool = False
 
     @property
     def roles(self) -> frozenset[Role]:

@@ -18,7 +18,7 @@ from mpwake.spec import document
 from mpwake.spec.document import Node
 from mpwake.spec.editions import Edition
 from mpwake.spec.errors import did_you_mean
-from mpwake.spec.requirements import registry
+from mpwake.spec.requirements import Role, registry
 from mpwake.targets.base import Source, Target
 from mpwake.targets.model import behaviour_of, decode_platform, driver_of, load_platform
 
@@ -31,11 +31,14 @@ def open_scenario(path: Path) -> Target:
     from mpwake.model.scenario import ScenarioFile
 
     node = document.load(path)
+    if isinstance(node.value, dict) and "target" in node.value:
+        from mpwake.targets.firmware.replay import open_interleaving
+
+        target = open_interleaving(path, node)
+        _check_requirements(node, next(iter(target.driven)))
+        return target
     scenario = document.decode(node, ScenarioFile)
-    for at in node.value["requirements"].value:
-        known = [one.id for one in registry().requirements.values() if scenario.role in one.roles]
-        if at.value not in known:
-            raise at.error(f"no requirement {at.value!r} of a {scenario.role.value}", did_you_mean(at.value, known))
+    _check_requirements(node, scenario.role)
     platform = decode_platform(load_platform(scenario.platform))
     behaviour = behaviour_of(platform, scenario.role)
     if behaviour is None:
@@ -57,6 +60,13 @@ def open_scenario(path: Path) -> Target:
         edition_reason="its platform keeps to it",
         selects=scenario.requirements,
     )
+
+
+def _check_requirements(node: Node, role: Role) -> None:
+    for at in node.value["requirements"].value:
+        known = [one.id for one in registry().requirements.values() if role in one.roles]
+        if at.value not in known:
+            raise at.error(f"no requirement {at.value!r} of a {role.value}", did_you_mean(at.value, known))
 
 
 def replay(one: ScenarioFile, node: Node) -> Trace:

@@ -100,6 +100,8 @@ def target_of(declared: Declared, name: str) -> Target:
         sources=_sources(declared),
         driven={Role.RECEIVER: Behaviour(drive)},
         notes=notes,
+        parks=driver.stage,
+        indexed=declared.source == "index",
     )
     return target if given.edition is None else target.held_to(Edition(given.edition), f"{name} says so")
 

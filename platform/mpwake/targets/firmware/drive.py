@@ -88,7 +88,7 @@ class Side:
 class Trial:
     """One probe on one schedule."""
 
-    def __init__(self, stage: Stage, probe: Probe, tdx: Tdx, seed: int) -> None:
+    def __init__(self, stage: Stage, probe: Probe, tdx: Tdx, seed: int, agent: Agent | None = None) -> None:
         self.stage = stage
         self.probe = probe
         self.tdx = tdx
@@ -99,7 +99,7 @@ class Trial:
         self.sides = {number: Side(number, stage.patience) for number in range(1, len(probe.ids) + 1)}
         self.weights = {number: self.random.choice(WEIGHTS) for number in range(len(probe.ids) + 1)}
         self.requests = tuple(self._asked())
-        self.twin = Twin([tester()], [BOOT_ID], self.requests, "sc", page_of(probe))
+        self.twin = Twin([agent or tester()], [BOOT_ID], self.requests, "sc", page_of(probe))
         self.version = self.last_version = -1
         self._set()
 
@@ -120,15 +120,17 @@ class Trial:
         """Go on until the operating system has done everything, and nobody does anything any more."""
         while not self._over() and self.steps < self.stage.budget * len(self.sides):
             self._turn()
-        mailbox = self.stage.placed.mailbox
-        after = self.stage.board.read(mailbox, PAGE) or b""
-        spent = not self._over()
+        trace = self.trace(spent=not self._over())
         self.stage.board.restore()
+        return trace
+
+    def trace(self, spent: bool = False) -> Trace:
+        """Return what was seen so far."""
         return Trace(
             ids=(BOOT_ID, *self.probe.ids),
             events=self.record.result(),
             before=self.before,
-            after=after,
+            after=self.stage.board.read(self.stage.placed.mailbox, PAGE) or b"",
             end=self.time,
             memory="sc",
             spent=spent,
@@ -171,7 +173,7 @@ class Trial:
         else:
             self._ap(self.sides[chosen])
 
-    def _os(self, busy: bool) -> None:
+    def _os(self, busy: bool) -> Effect:
         self._wait(busy)
         if self.version != self.stage.board.version:
             self.twin.page[:] = self.stage.board.read(self.stage.placed.mailbox, PAGE) or b""
@@ -185,6 +187,7 @@ class Trial:
             self.stage.board.write(place, effect.value.to_bytes(effect.width, "little"))
         if effect.kind in _KINDS:
             self.record.add(self._told(effect))
+        return effect
 
     def _wait(self, busy: bool) -> None:
         # Time passes at once while nobody else does anything, and a wait never ends while somebody is on its way: no
@@ -224,7 +227,7 @@ class Trial:
             one.status, one.version = AWAKE, -1
             self.record.add(Event(self.time, SENDER, Kind.RESET, value=target))
 
-    def _ap(self, one: Side) -> None:
+    def _ap(self, one: Side) -> Done:
         processor = self.stage.processors[one.number]
         done = processor.step()
         self.time += 1
@@ -244,6 +247,7 @@ class Trial:
             one.status = GONE
         elif at <= done.rip:
             self._came_back(one, processor.state())
+        return done
 
     def _came_back(self, one: Side, state: bytes) -> None:
         version = self.stage.board.version

@@ -16,6 +16,12 @@ def listing(code: bytes, address: int) -> dict[int, str]:
     return dict(_lines(code, address))
 
 
+def instruction(code: bytes, address: int) -> tuple[str, str]:
+    """Return the bytes and the text of the instruction that code begins with."""
+    size, text = _one(Cs(CS_ARCH_X86, CS_MODE_64), code, address)
+    return code[:size].hex(" "), text
+
+
 def _lines(code: bytes, address: int) -> Iterator[tuple[int, str]]:
     engine = Cs(CS_ARCH_X86, CS_MODE_64)
     at = 0

@@ -42,7 +42,8 @@ def open_firmware(path: Path) -> Target:
     firmware = firmware_in(image)
     driver = Driver(firmware)
     driver.stage(PROCESSORS)
-    return _target(path, sources_of(firmware), Behaviour(driver.drive), note_of(firmware))
+    target = _target(path, sources_of(firmware), Behaviour(driver.drive), note_of(firmware))
+    return attrs.evolve(target, parks=driver.stage)
 
 
 def firmware_in(image: Image) -> Firmware:

@@ -84,11 +84,17 @@ class Stage:
         self.processors = processors
         for number, one in processors.items():
             self.contexts[number] = one.uc.context_save()
-            one.wrote = self._wrote
         self.regions = tuple(regions_of(processors[1], self.placed.mailbox, self.placed.loop, self.resettable))
         self.board.keep()
+        self.watch()
 
-    def _wrote(self, address: int) -> None:
+    def watch(self) -> None:
+        """Have processors tell of their stores: code may change under the others."""
+        for one in self.processors.values():
+            one.wrote = self.wrote
+
+    def wrote(self, address: int) -> None:
+        """Take note that a processor stores to an address."""
         if any(start <= address < end for _, start, end in self.code):
             for one in self.processors.values():
                 one.stale = True

@@ -1,0 +1,167 @@
+"""``mpwake explore``: all interleavings of an AP loop in machine code and an operating system."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mpwake.evidence.exploration import Exploration, Step, Violation, compressed
+from mpwake.spec import document
+from mpwake.spec.errors import InputError
+from mpwake.spec.verdicts import TABLE
+from mpwake.targets import open_target
+from mpwake.targets.base import Target
+
+OUT = Path("reports/out/interleaving.yaml")
+MOST = 8
+
+
+def _opened(location: str) -> Target:
+    target = open_target(location)
+    if target.kind != "firmware":
+        hint = "firmware:IMAGE, or an AP loop declared in YAML"
+        raise InputError(f"{location} is no AP loop in machine code", hint=hint)
+    return target
+
+
+def _named(result: Exploration, agent: int) -> str:
+    return f"AP {result.ids[agent]:#x}" if agent else "OS"
+
+
+def _rows(result: Exploration, steps: tuple[Step, ...]) -> Iterator[tuple[str, ...]]:
+    yield "step", "agent", "at", "bytes", "instruction", "what it did"
+    for number, one in enumerate(steps, start=1):
+        yield str(number), _named(result, one.agent), one.at, one.code, one.text, ", ".join(one.did)
+
+
+def listing(result: Exploration, steps: tuple[Step, ...]) -> Iterator[str]:
+    """Yield a schedule as lines: whose each step is, its instruction, and what that loaded or stored."""
+    rows = list(_rows(result, steps))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        number, *others = (text.ljust(width) for text, width in zip(row[1:], widths[1:], strict=True))
+        yield "  ".join((row[0].rjust(widths[0]), number, *others)).rstrip()
+
+
+def _lines(result: Exploration, seconds: float, file: Path | None) -> Iterator[str]:
+    aps = len(result.ids) - 1
+    yield f"{result.target}: {aps} processor{'s' * (aps > 1)} and {result.agent}, in every order of instructions"
+    counted = f"{result.states} states, {result.transitions} transitions, depth {result.depth}"
+    yield f"  seen      {counted}, in {seconds:.2f} s"
+    for name, count in result.sometimes.items():
+        yield f"  reached   {name}: {count} times" if count else f"  never     {name}"
+    for note in result.notes:
+        yield f"  note      {note}; mpwake run judges that"
+    if result.violation:
+        yield from _violation(result, result.violation, file)
+    else:
+        yield f"{result.verdict.value}: {result.reason}"
+
+
+def _violation(result: Exploration, one: Violation, file: Path | None) -> Iterator[str]:
+    if file:
+        yield f"  scenario  {file}; mpwake run takes it"
+    yield ""
+    yield from listing(result, one.steps)
+    yield ""
+    failed = ", ".join(one.requirements) or "none that can be asked of any trial"
+    yield f"{result.verdict.value}: {one.what} ({failed})"
+
+
+def plain(result: Exploration, seconds: float, file: Path | None) -> dict[str, Any]:
+    """Return a result as JSON has it."""
+    found: dict[str, Any] = {
+        "target": result.target,
+        "agent": result.agent,
+        "aps": len(result.ids) - 1,
+        "ids": list(result.ids[1:]),
+        "memory": result.memory,
+        "verdict": result.verdict.value,
+        "exit_code": TABLE[result.verdict].exit_code,
+        "reason": result.reason,
+        "states": result.states,
+        "transitions": result.transitions,
+        "depth": result.depth,
+        "seconds": round(seconds, 3),
+        "complete": not result.incomplete,
+        "incomplete": result.incomplete,
+        "sometimes": dict(result.sometimes),
+        "notes": list(result.notes),
+        "violation": None,
+    }
+    one = result.violation
+    if one:
+        found["violation"] = {
+            "what": one.what,
+            "role": one.role.value,
+            "requirements": list(one.requirements),
+            "schedule": compressed(one.schedule),
+            "scenario": str(file or ""),
+            "steps": [
+                {
+                    "agent": step.agent,
+                    "name": _named(result, step.agent),
+                    "at": step.at,
+                    "bytes": step.code,
+                    "instruction": step.text,
+                    "did": list(step.did),
+                }
+                for step in one.steps
+            ],
+        }
+    return found
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--out: {error.strerror}", str(file)) from None
+
+
+@click.command("explore", short_help="Try every order of instructions of a few processors.")
+@click.argument("location", metavar="TARGET")
+@click.option("--aps", type=click.IntRange(1, MOST), default=2, show_default=True, help="How many processors.")
+@click.option("--agent", default="tester", show_default=True, metavar="NAME|FILE", help="The operating system.")
+@click.option("--states", type=click.IntRange(1), default=1_000_000, show_default=True, help="At most so many.")
+@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="For a violation.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def explore_command(location: str, aps: int, agent: str, states: int, out: Path, form: str) -> int:
+    """Try every order of instructions of a few processors in an AP loop, and of an operating system that wakes them.
+
+    TARGET is firmware:IMAGE, or an AP loop in machine code that is declared in YAML. In every state that can be
+    reached, no processor may have gone astray, and everybody must still be able to get where it was asked to. A
+    shortest schedule to where that is not so is shown, and written as a scenario that mpwake run takes.
+
+    \b
+    Exit codes: 0 all holds, 1 a violation, 2 bad usage or input, 3 the suite broke,
+    4 nothing decided: no AP loop, a bound was reached, or nothing was ever woken.
+    """
+    target = _opened(location)
+    if target.parks is None:
+        click.echo(f"{target.name}: {target.notes[0]}", err=True)
+        return 4
+    from mpwake.targets.firmware.explore import Bounds, apart, explore, wakes
+    from mpwake.targets.firmware.replay import load_system, pinned, written
+
+    system, probe = load_system(agent), wakes(apart(aps, target.indexed))
+    stage, edition = target.parks(aps), target.settled().edition
+    assert edition is not None
+    began = time.perf_counter()
+    result = explore(target.name, stage, system, probe, Bounds(states), edition)
+    seconds = time.perf_counter() - began
+    file = None
+    if result.violation and result.violation.requirements:
+        file = out
+        _write(file, document.dump(written(result.violation, pinned(target, location, file.parent), agent, probe)))
+    if form == "json":
+        click.echo(json.dumps(plain(result, seconds, file), indent=2))
+    else:
+        click.echo("\n".join(_lines(result, seconds, file)))
+    return TABLE[result.verdict].exit_code
