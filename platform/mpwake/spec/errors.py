@@ -25,6 +25,11 @@ class InputError(Exception):
         return f"{place}{self.message}" + (f"\n  {self.hint}" if self.hint else "")
 
 
+@attrs.frozen(auto_exc=True)
+class ToolError(InputError):
+    """A program that the suite works with is missing or unfit. The command line exits with 3: nothing was judged."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint that names the nearest of ``known``, or lists them when nothing is near."""
     names = sorted(known)

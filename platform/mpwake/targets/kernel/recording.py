@@ -12,6 +12,16 @@ from mpwake.evidence.tables import Tables
 from mpwake.spec.document import described
 
 
+@attrs.frozen(auto_exc=True)
+class NotRealisable(Exception):
+    """What is to be booted takes a machine that QEMU does not have: the reason, for a person."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 @attrs.frozen
 class Entry:
     """The state in which firmware hands a processor over at the vector."""
@@ -23,7 +33,7 @@ class Entry:
     junk: bool = described("Whether the general registers hold junk", True)
     direction: bool = described("RFLAGS.DF", False)
     mapped: int | None = described(
-        "Pages on each side of the vector's that are mapped to themselves; all of the first 4 GiB unless given", None
+        "Pages on each side of the vector's that are mapped to themselves; the first 512 GiB unless given", None
     )
 
 
@@ -47,7 +57,8 @@ class Machine:
 
     ``tables`` are published as they are: the MADT and the blob byte for byte; of the memory map what the machine has
     memory for. ``mailbox`` is where the processors poll. ``processors`` are the APIC IDs of all of them with how each
-    is parked, but the one that boots. ``marks`` are console lines that end the run.
+    is parked, but the one that boots; one above 254 is nowhere, because QEMU has none. ``marks`` end the run where a
+    console line holds one. ``seconds`` are the budget, in time of the machine.
     """
 
     kernel: Path
@@ -69,7 +80,8 @@ class Seen:
     ``what`` is ``load`` or ``store`` of the mailbox page at ``offset``, ``apic`` a write to the local APIC's register
     at ``offset``, ``jump`` that firmware's code leaves for ``value`` (the vector), ``reset`` that firmware's code at
     ResetVector was entered, ``line`` a line of the console. ``apic_id`` is that of the processor, -1 for a line.
-    ``seconds`` count from the start of the machine.
+    ``seconds`` is the time of the machine since the kernel was entered, in steps of a hundredth. ``page`` is the
+    address of the page of a load or store; equal loads in a row are one, with their number in ``times``.
     """
 
     what: Literal["load", "store", "apic", "jump", "reset", "line"]
@@ -79,6 +91,8 @@ class Seen:
     width: int = 0
     value: int = 0
     text: str = ""
+    page: int = 0
+    times: int = 1
 
 
 @attrs.frozen
@@ -95,10 +109,11 @@ class Fault:
 
 @attrs.frozen
 class Recording:
-    """Everything that was seen of one run.
+    """Everything that was seen of one run, from the kernel's entry on.
 
     ``end`` is why it ended: a mark was read, the budget was used up, or the machine reset or turned itself off.
-    ``page`` is the mailbox page before and after; ``madt`` the table in memory afterwards.
+    ``before`` and ``page`` are the polled page before and after, empty where there is none; ``madt`` the table in
+    memory afterwards.
     """
 
     seen: tuple[Seen, ...]
