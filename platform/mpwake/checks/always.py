@@ -17,3 +17,9 @@ ALWAYS: dict[Role, tuple[str, ...]] = {
         *("RCV-02", "RCV-05", "RCV-06", "RCV-08", "RCV-09", "ORD-05", "ORD-09", "ORD-10", "MEM-06", "MEM-07"),
     ),
 }
+
+# What can be asked of any boot, whoever arranged it: what rests on stores and on the page alone.
+ANY_BOOT: dict[Role, tuple[str, ...]] = {
+    Role.SENDER: ("SND-02", "SND-03", "SND-05", "SND-06", "MEM-05", "MEM-09"),
+    Role.RECEIVER: ("RCV-09", "ORD-10", "MEM-06"),
+}

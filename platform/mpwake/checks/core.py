@@ -167,6 +167,12 @@ def _inside(requirement: Requirement, edition: Edition) -> None:
         raise not_applicable(f"stated by {stated}, and this run is held against {edition.value}")
 
 
+def _asks_for_more(one: Check, evidence: Evidence) -> None:
+    only = evidence.only if isinstance(evidence, Behaviour) else frozenset[str]()
+    if only and (one.id not in only or one is not CHECKS.get((one.id, one.role))):
+        raise not_testable("nobody arranged its situation for these trials")
+
+
 def judge(one: Check, evidence: Evidence) -> Judgement:
     """Ask a check: its situation first, then its way of looking, whether the edition states it, then its function.
 
@@ -177,6 +183,7 @@ def judge(one: Check, evidence: Evidence) -> Judgement:
     try:
         for condition in (*one.given, one.when):
             condition.require(evidence)
+        _asks_for_more(one, evidence)
         _inside(requirement(one.id), evidence.edition)
         findings.extend(one.judge(evidence))
     except Unjudged as reason:

@@ -237,6 +237,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from mpwake.targets.firmware.corpus import CorpusFile
     from mpwake.targets.firmware.form import FORMS
     from mpwake.targets.model import Platform
+    from mpwake.targets.trace.form import SCHEMA
 
     return {
         "requirement": document.schema("A file of the requirement registry", Area),
@@ -247,13 +248,16 @@ def schemas() -> dict[str, dict[str, Any]]:
         "firmware": document.schema("An AP loop in machine code, declared in YAML", *FORMS),
         "corpus": document.schema("A file of the corpus of firmware images", CorpusFile),
         "events": document.schema("One line of an event stream", *events.KINDS.values()),
+        "trace": document.schema("One line of a trace", *SCHEMA),
     }
 
 
 @click.command("schema")
 @click.argument(
     "name",
-    type=click.Choice(["requirement", "platform", "mutant", "scenario", "target", "firmware", "corpus", "events"]),
+    type=click.Choice(
+        ["requirement", "platform", "mutant", "scenario", "target", "firmware", "corpus", "events", "trace"]
+    ),
 )
 def schema_command(name: str) -> None:
     """Print the JSON Schema of a document that the suite reads or writes."""

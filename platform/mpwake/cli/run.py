@@ -23,6 +23,7 @@ from mpwake.suite.interrupt import Interrupt
 from mpwake.suite.selection import select
 from mpwake.targets import open_target
 from mpwake.targets.base import Target
+from mpwake.targets.trace.save import saving
 
 STREAM = "events.ndjson"
 REPORTS = ("results.json", "junit.xml", "report.html")
@@ -107,7 +108,7 @@ def _open(words: tuple[str, ...], extra: tuple[str, ...], edition: str | None) -
 def _run(target: Target, scenarios: tuple[Scenario, ...], options: Options, out: Path, quiet: bool) -> events.Run:
     options.interrupt.check()
     stream = _prepare(out) / STREAM
-    if not quiet and target.kind not in ("firmware", "runner"):
+    if not quiet and target.kind not in ("firmware", "runner", "trace"):
         _announce_compilation(frozenset(role for one in scenarios for role in one.roles))
     with stream.open("w", encoding="utf-8", newline="\n") as file, _progress(quiet, len(scenarios)) as bars:
         return run(target, scenarios, options, events.Stream(file), *bars)
@@ -121,6 +122,7 @@ def _run(target: Target, scenarios: tuple[Scenario, ...], options: Options, out:
 @click.option("--strict", default="", metavar="WEIGHT,...", help=f"Fail on these too: {', '.join(STRICT)}.")
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Seed of the run.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports/out"), show_default=True)
+@click.option("--save-traces", "traces", type=click.Path(path_type=Path), metavar="FILE", help="Save what is seen.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 @click.pass_obj
@@ -133,6 +135,7 @@ def run_command(
     strict: str,
     seed: int,
     out: Path,
+    traces: Path | None,
     form: str,
     quiet: bool,
 ) -> int:
@@ -153,7 +156,9 @@ def run_command(
         target, selection = _open(words, extra, edition)
         roles = frozenset(Role(one) for one in role) & target.roles if role else target.roles
         scenarios = select(selection or target.selects, roles, target.platform)
-        result = _run(target, scenarios, Options(_strict(strict), seed, tuple(sys.argv[1:]), interrupt), out, quiet)
+        options = Options(_strict(strict), seed, tuple(sys.argv[1:]), interrupt)
+        with saving(target, roles, seed, traces) as saved:
+            result = _run(saved, scenarios, options, out, quiet)
         write_reports(result, out)
         show(result, form)
     if not quiet and form == "table":

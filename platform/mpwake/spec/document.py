@@ -12,7 +12,7 @@ import re
 import types
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import attrs
 import yaml
@@ -24,6 +24,15 @@ MAX_DEPTH = 40
 
 T = TypeVar("T")
 Plain = None | bool | int | float | str | list[Any] | dict[str, Any]
+
+
+class Text(str):
+    """Text of one form. A subclass is the type of a field; its pattern is held by ``decode`` and told by ``schema``."""
+
+    __slots__ = ()
+    pattern: ClassVar[str] = ".*"
+    words: ClassVar[str] = "text"
+
 
 _INT = re.compile(r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -222,6 +231,8 @@ def _decode(node: Node, of: Any) -> Any:
         return {name: _decode(item, inner) for name, item in _expect(node, dict, "a mapping").items()}
     if isinstance(of, type) and issubclass(of, enum.Enum):
         return _decode_choice(node, {str(member.value): member for member in of})
+    if _is_text(of):
+        return _decode_text(node, of)
     if attrs.has(of):
         return _decode_record(node, of)
     if of is float and isinstance(node.value, int):
@@ -254,6 +265,17 @@ def _decode_choice(node: Node, known: dict[str, Any]) -> Any:
     return known[word]
 
 
+def _is_text(of: Any) -> bool:
+    return isinstance(of, type) and issubclass(of, Text)
+
+
+def _decode_text(node: Node, of: type[Text]) -> Text:
+    text = _expect(node, str, of.words)
+    if not re.fullmatch(of.pattern, text):
+        raise node.error(f"expected {of.words}, found {text[:80]!r}")
+    return of(text)
+
+
 def _decode_union(node: Node, of: Any) -> Any:
     members = typing.get_args(of)
     if node.value is None and type(None) in members:
@@ -269,6 +291,8 @@ def _shape(of: Any) -> type:
     origin = typing.get_origin(of)
     if origin in (tuple, dict):
         return list if origin is tuple else dict
+    if _is_text(of):
+        return str
     if origin is typing.Literal or (isinstance(of, type) and issubclass(of, enum.Enum)):
         return str
     return dict if attrs.has(of) else typing.cast("type", of)
@@ -372,6 +396,8 @@ def _schema(of: Any, defs: dict[str, Any]) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": _schema(args[1], defs)}
     if isinstance(of, type) and issubclass(of, enum.Enum):
         return {"enum": [member.value for member in of]}
+    if _is_text(of):
+        return {"type": "string", "pattern": f"^({of.pattern})$"}
     if attrs.has(of):
         return _schema_record(of, defs)
     return {"type": {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}[of]}

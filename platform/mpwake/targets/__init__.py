@@ -13,12 +13,13 @@ from mpwake.targets.model import open_model
 from mpwake.targets.scenario import open_scenario
 from mpwake.targets.tables import open_tables
 
-KINDS = ("model", "tables", "scenario", "firmware", "runner")
+KINDS = ("model", "tables", "scenario", "firmware", "runner", "trace")
 EXAMPLES = {
     "tables": "tables:/sys/firmware/acpi/tables",
     "scenario": "scenario:failing.yaml",
     "firmware": "firmware:OVMF.fd",
     "runner": "runner:./my-loop",
+    "trace": "trace:traces.ndjson",
 }
 # The kinds that take no further evidence: what they call themselves, and what to do instead.
 ALONE = {
@@ -26,6 +27,7 @@ ALONE = {
     "scenario": ("a scenario", "declare it in the file"),
     "firmware": ("a firmware image", "tables: takes what firmware publishes"),
     "runner": ("a program", "tables: takes what firmware publishes"),
+    "trace": ("a trace", "tables: takes what firmware publishes"),
 }
 
 
@@ -74,6 +76,10 @@ def _open(
         from mpwake.targets.runner.open import open_runner
 
         return open_runner(base / location, arguments)
+    if kind == "trace":
+        from mpwake.targets.trace.open import open_trace
+
+        return open_trace(base / location)
     return open_tables(location, extra, base, evidence)
 
 
