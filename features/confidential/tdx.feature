@@ -23,6 +23,13 @@ Feature: The mailbox in a guest that does not trust its host
     When the host refuses the call of one processor
     Then the calls keep to the register rules, and a refused one is noticed
 
+  @TDX-06 @receiver
+  Scenario: A host that changes what a call shows it moves no AP
+    Given an AP loop that polls the mailbox
+    And a confidential guest
+    When the host changes every register that a call shows it and that carries no answer
+    Then no processor polls or lands where the host wants it to
+
   @TDX-07 @receiver
   Scenario: All pages used by the AP loop are accepted before hand-off
     Given an AP loop that polls the mailbox

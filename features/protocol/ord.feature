@@ -38,6 +38,13 @@ Feature: The order of accesses
     When the operating system fills the fields for one processor and wakes another, over and over
     Then no processor joins the ApicId of one command with the Command of another
 
+  @ORD-04 @receiver
+  Scenario: An AP that is held back between two fields does not join those of two commands
+    Given an AP loop that polls the mailbox
+    And an edition that defines Test
+    When the host holds processors back after each load of Command, while one is tested and others are woken
+    Then no processor takes the fields of a Test for those of a Wakeup
+
   @ORD-07 @receiver
   Scenario: Mailbox fields are accessed with naturally aligned, undivided accesses
     Given an AP loop that polls the mailbox

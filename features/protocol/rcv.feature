@@ -20,6 +20,12 @@ Feature: The AP loop
     When the operating system wakes one processor of three
     Then the other processors neither jump nor write
 
+  @RCV-03 @receiver
+  Scenario: An AP leaves the command alone that another has not taken for a long time
+    Given an AP loop that polls the mailbox
+    When the host holds a processor back at its call, and between its load of the vector and its acknowledgement
+    Then the others leave it its command until it runs again
+
   @RCV-04 @receiver
   Scenario: Command 0 never causes an action
     Given an AP loop that polls the mailbox
@@ -43,6 +49,12 @@ Feature: The AP loop
     Given an AP loop that polls the mailbox
     When the operating system overwrites the vector as soon as Command is 0
     Then it still lands at the vector of its command
+
+  @RCV-07 @receiver
+  Scenario: An AP that is held back after its acknowledgement lands at its own vector
+    Given an AP loop that polls the mailbox
+    When the host holds processors back after their acknowledgements, while others are woken
+    Then each lands at the vector of its own command, however late
 
   @RCV-08 @receiver
   Scenario: The acknowledgement precedes the jump to the vector

@@ -20,6 +20,13 @@ Feature: The AP loop of EDK2 in early 2025
     When the host refuses the call of one processor
     Then the calls keep to the register rules, and a refused one is noticed
 
+  @TDX-06 @receiver
+  Scenario: EDK2 of early 2025 polls where it did, whatever the host writes to the registers that it is shown
+    Given an AP loop that polls the mailbox
+    And a confidential guest
+    When the host changes every register that a call shows it and that carries no answer
+    Then no processor polls or lands where the host wants it to
+
   @RCV-23 @receiver
   Scenario: EDK2 of early 2025 shows the host no pointer
     Given an AP loop that polls the mailbox

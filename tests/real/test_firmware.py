@@ -29,9 +29,9 @@ def image(one: Specimen) -> Path:
     return path
 
 
-def results(one: Specimen, folder: Path) -> dict[str, Any]:
+def results(one: Specimen, folder: Path, *ids: str) -> dict[str, Any]:
     words = ("--format", "json", "--out", folder / "out", "--quiet")
-    result = mpwake("run", f"firmware:{image(one)}", *words, cwd=folder)
+    result = mpwake("run", f"firmware:{image(one)}", *ids, *words, cwd=folder)
     assert result.stderr == ""
     document = json.loads(result.stdout)
     assert document["complete"]
@@ -65,6 +65,16 @@ def test_a_failure_shows_its_instruction(one: Specimen, tmp_path: Path) -> None:
     text = json.dumps(failed)
     assert "mov qword ptr [rbx], 0" in text
     assert "machine code" in text
+
+
+@pytest.mark.parametrize("one", WITH_LOOP, ids=lambda one: one.name)
+def test_a_host_that_changes_registers_moves_the_processors_of_2022_and_no_others(
+    one: Specimen, tmp_path: Path
+) -> None:
+    text = json.dumps(results(one, tmp_path, "TDX-06"))
+    moved = "polls the host's page at 0x1801000 and lands at 0x1801800"
+    assert (moved in text) == (one.name == "ovmf-2022.11")
+    assert ("cmp dword ptr [rbx], 0" in text) == (one.name == "ovmf-2022.11")
 
 
 @pytest.mark.parametrize("one", [one for one in CORPUS if not one.loop], ids=lambda one: one.name)

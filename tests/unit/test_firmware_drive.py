@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from mpwake.checks.core import CHECKS, Judgement, find, judge
+from mpwake.checks.core import CHECKS, Judgement, checks_of, find, judge
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import SENDER, Kind, Trace
 from mpwake.model.probe import Probe, Request, probe
@@ -143,6 +143,87 @@ def test_the_state_at_the_vector_is_read_from_the_processor() -> None:
     names = ("interrupts", "long mode", "64-bit code", "paging", "write protect", "mapped", "identity", "executable")
     assert [landing.facts[name] for name in names] == [False, True, True, True, True, True, True, True]
     assert (landing.facts["ds base"], landing.facts["ds limit"]) == (0, 0xFFFFFFFF)
+
+
+CHANGED = "the host changes every register that a call shows it and that carries no answer"
+BY_RBX = ("mov ecx, 0xfc00", "b9 08 fc 00 00         ; mov ecx, 0xfc08")
+
+
+def judged_by(code: bytes, id: str, when: str) -> Judgement:
+    (one,) = (one for one in checks_of(id, RECEIVER) if one.when.sentence == when)
+    return judge(one, behaviour(code))
+
+
+def test_a_host_that_may_write_rbx_has_the_processor_poll_and_land_where_it_likes() -> None:
+    trace = first(changed(BY_RBX), CHANGED)
+    own = [one for one in trace.events if one.agent == 1]
+    assert next(one.facts["changed"] for one in own if one.kind is Kind.TDCALL) == "rbx, r11"
+    assert {one.facts["page"] for one in own if one.kind in (Kind.LOAD, Kind.STORE)} == {0x1801000}
+    assert [one.value for one in own if one.kind is Kind.LANDING] == [0x1801800]
+    judgement = judged_by(changed(BY_RBX), "TDX-06", CHANGED)
+    assert judgement.reason.startswith("AP 0x1 polls the host's page at 0x1801000 and lands at 0x1801800")
+    wrong = next(one for one in judgement.findings if not one.ok)
+    assert any("movzx eax, word ptr [rbx]" in one.text and "> 0x7f5e60" in one.text for one in wrong.exhibits)
+
+
+def test_a_host_that_may_write_its_answers_only_moves_nobody() -> None:
+    trace = first(assemble(CONFORMING), CHANGED)
+    assert {one.facts["changed"] for one in trace.of(Kind.TDCALL)} == {"r11"}
+    assert judged_by(assemble(CONFORMING), "TDX-06", CHANGED).verdict is Verdict.PASS
+
+
+BEFORE_ACK = "the host holds a processor back at its call, and between its load of the vector and its acknowledgement"
+AFTER_ACK = "the host holds processors back after their acknowledgements, while others are woken"
+AFTER_COMMAND = "the host holds processors back after each load of Command, while one is tested and others are woken"
+
+
+def test_a_processor_is_held_where_the_probe_says() -> None:
+    trace = first(assemble(CONFORMING), BEFORE_ACK)
+    own = [one for one in trace.events if one.agent == 2]
+    call, vector, ack = (
+        next(one.time for one in own if found(one))
+        for found in (
+            lambda one: one.kind is Kind.TDCALL,
+            lambda one: one.kind is Kind.LOAD and one.offset == 8,
+            lambda one: one.kind is Kind.STORE,
+        )
+    )
+    polls = next(one.time for one in own if one.kind is Kind.LOAD)
+    assert polls - call >= 2000
+    assert ack - vector >= 2000
+    assert [one.value for one in trace.of(Kind.RETURN)] == [0, 0, 0, 0]
+    assert not trace.spent
+
+
+def test_who_is_held_after_its_acknowledgement_is_overtaken() -> None:
+    trace = first(assemble(CONFORMING), AFTER_ACK)
+    assert [trace.ids[one.agent] for one in trace.of(Kind.LANDING)] == [3, 2, 1]
+
+
+# After the acknowledgement has been delayed, a processor that finds the command of another clears it.
+TAKES_BACK = CONFORMING.replace(
+    "wake:\n44 39 7b 04            ; cmp [rbx + 4], r15d\n75 >park               ; jne park",
+    "wake:\n44 39 7b 04            ; cmp [rbx + 4], r15d\n74 >mine\nff c6\n81 fe 00 02 00 00\n75 >park\n"
+    "31 f6\n66 c7 03 00 00\neb >park\nmine:",
+)
+# The vector goes through a word behind the OS section, that all processors share.
+SHARED = CONFORMING.replace(
+    "66 c7 03 00 00         ; mov word [rbx], 0\nff e0",
+    "48 89 83 20 08 00 00\n66 c7 03 00 00\nf3 90\n48 8b 83 20 08 00 00\nff e0",
+)
+# Command is not read again after ApicId.
+ONCE = CONFORMING.replace("66 83 3b 01            ; cmp word [rbx], 1\n75 >park               ; jne park\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "id", "when"),
+    [(TAKES_BACK, "RCV-03", BEFORE_ACK), (SHARED, "RCV-07", AFTER_ACK), (ONCE, "ORD-04", AFTER_COMMAND)],
+    ids=["takes-back", "shared-word", "command-once"],
+)
+def test_what_a_delay_shows_is_found(text: str, id: str, when: str) -> None:
+    assert text != CONFORMING
+    assert judged_by(assemble(text), id, when).verdict is Verdict.FAIL
+    assert judged_by(assemble(CONFORMING), id, when).verdict is Verdict.PASS
 
 
 def test_a_seed_is_a_schedule() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mpwake.checks.core import CHECKS, Judgement, find, judge
+from mpwake.checks.core import CHECKS, Judgement, everybodys, find, judge
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import Event, Kind, Trace
 from mpwake.model import probe as probe_module
@@ -19,7 +19,7 @@ from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Role
 from mpwake.spec.resources import scenarios
 from mpwake.spec.verdicts import Verdict
-from mpwake.suite.mutants import Mutant, judge_all, mutants, mutated
+from mpwake.suite.mutants import Mutant, check_of, judge_all, mutants, mutated
 from mpwake.targets import open_target
 from mpwake.targets.model import behaviour_of, decode_platform
 
@@ -180,7 +180,7 @@ def test_a_loop_of_which_nothing_is_told_is_not_judged_by_what_is_not_known() ->
 def test_each_mutant_is_killed_by_the_requirement_that_it_breaks(id: str) -> None:
     mutant, node = MUTANTS[id]
     assert judged(mutant.base, CONFORMING[mutant.base])[mutant.breaks].verdict is Verdict.PASS
-    judgement = judge(find(mutant.breaks, RECEIVER), mutated(mutant, node))
+    judgement = judge(check_of(mutant), mutated(mutant, node))
     if mutant.unkillable:
         assert judgement.verdict is not Verdict.FAIL
         return
@@ -379,7 +379,7 @@ def test_a_sentence_that_two_probes_say_is_refused_at_the_second(
     assert caught.value.message == "another probe says 'something is done' too"
 
 
-SENTENCES = sorted({one.when.sentence for (_, role), one in CHECKS.items() if role is RECEIVER})
+SENTENCES = sorted({one.when.sentence for one in everybodys() if one.role is RECEIVER})
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)

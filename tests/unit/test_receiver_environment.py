@@ -15,14 +15,17 @@ from mpwake.model.environment import (
     Landing,
     Mapping,
     Memory,
+    Pause,
+    Point,
     Tdvmcall,
     landing_facts,
     lives,
     observed,
     poisoned,
+    redirected,
     regions,
 )
-from mpwake.model.probe import agent, probe, trials
+from mpwake.model.probe import agent, paused, probe, trials
 from mpwake.spec import document
 from mpwake.spec.editions import Edition
 from mpwake.spec.errors import InputError
@@ -141,6 +144,55 @@ def test_a_trace_carries_the_true_ids_whatever_the_host_says() -> None:
     trace = next(trials(agent("td-shim"), one))
     assert trace.ids == (0, *one.ids)
     assert next((trace.ids[event.agent], event.value) for event in trace.of(Kind.LANDING)) == (2, 0x9A000)
+
+
+CHANGED = "the host changes every register that a call shows it and that carries no answer"
+
+
+def test_a_host_moves_who_polls_by_a_register_that_it_may_change() -> None:
+    shown, hidden = Tdvmcall(10, 0xFC08, registers={"rbx": 0x5000}), Tdvmcall(10, 0xFC00, registers={"rbx": 0x5000})
+    # R13 carries an answer of CPUID, and none of RDMSR.
+    answers, other = (Tdvmcall(one, 1 << 13, registers={"r13": 0x5000}) for one in (10, 31))
+    around = [Environment(mailbox=0x5000, calls=(one,)) for one in (shown, hidden, answers, other)]
+    assert [redirected(one, Host(changes=(1,)), 1) for one in around] == [True, False, False, True]
+    assert not redirected(around[0], Host(changes=(2,)), 1)
+    assert not redirected(Environment(calls=(shown,)), Host(changes=(1,)), 1)
+
+
+def test_who_is_moved_polls_the_forged_page_and_lands_in_it() -> None:
+    for trace in trials(agent("td-shim"), probe(CHANGED, RECEIVER)):
+        own = [one for one in trace.events if one.agent == 2 and one.kind is not Kind.TDCALL]
+        assert {one.facts["page"] for one in own} == {0x1802000}
+        assert [one.value for one in own if one.kind is Kind.LANDING] == [0x1802800]
+        assert [one.facts["changed"] for one in trace.of(Kind.TDCALL)] == ["rdx, rbx, rsi, rdi, r8, r9, r11"] * 2
+        assert [one.time for one in trace.events] == sorted(one.time for one in trace.events)
+
+
+@pytest.mark.parametrize(
+    ("after", "place"), [("command", "load"), ("id", "load"), ("vector", "load"), ("acknowledgement", "store")]
+)
+def test_a_pause_comes_after_what_it_names(after: Point, place: str) -> None:
+    program = paused(agent("acpi-6.6"), (Pause(after, 77),)).agent.program
+    at = [number for number, one in enumerate(program) if one.delay == 77]
+    fields = {"command": "Command", "id": "ApicId", "vector": "WakeupVector", "acknowledgement": "Command"}
+    before = [program[number - 1] for number in at]
+    assert at
+    assert {one.load.from_ if one.load else one.store.to if one.store else "" for one in before} == {fields[after]}
+    assert {one.name for one in before} == {place}
+
+
+def test_a_processor_that_is_held_takes_its_time_and_nothing_else_changes() -> None:
+    one = probe("the host holds processors back after their acknowledgements, while others are woken", RECEIVER)
+    for trace in trials(agent("acpi-6.6"), one):
+        assert [trace.ids[event.agent] for event in trace.of(Kind.LANDING)] in ([3, 2, 1], [3, 1, 2])
+        assert {(trace.ids[event.agent], event.value) for event in trace.of(Kind.LANDING)} == {
+            (request.id, request.value) for request in one.requests if request.op == "wake"
+        }
+
+
+def test_a_pause_of_no_steps_is_refused() -> None:
+    with pytest.raises(InputError, match="a pause of 0 steps"):
+        document.decode(document.parse("pauses: [{after: call, steps: 0}]\n", "h.yaml"), Host)
 
 
 def test_a_request_is_shown_as_it_was_made_when_the_processor_is_lost_by_it() -> None:

@@ -95,6 +95,7 @@ def test_every_check_of_the_role_has_a_mutant() -> None:
 
 def test_a_plain_store_is_caught_under_the_relaxed_model_alone() -> None:
     mutant, node = next((one, node) for one, node in SENDERS if one.id == "ord-plain-store")
-    outcome = Outcome(mutant, judge_all(mutated(mutant, node), Role.SENDER))
+    judged = judge_all(mutated(mutant, node), Role.SENDER)
+    outcome = Outcome(mutant, judged, judged[mutant.breaks])
     assert outcome.judgements["SND-01"].verdict is Verdict.PASS
     assert outcome.judgements["ORD-01"].verdict is Verdict.FAIL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mpwake.checks.core import not_applicable, not_testable
+from mpwake.checks.core import inconclusive, not_applicable, not_testable
 from mpwake.checks.loop import (
     IN_TURN,
     Seen,
@@ -23,6 +23,7 @@ from mpwake.evidence.trace import Event, Kind, Trace
 SEEDED = "the host writes a Wakeup into the page before the guest starts"
 LIED = "the host tells processors the APIC IDs of others"
 REFUSED = "the host refuses the call of one processor"
+CHANGED = "the host changes every register that a call shows it and that carries no answer"
 HOSTILE = "the host hands over a MADT with a wakeup entry of its own"
 # Bits of RCX at TDG.VP.VMCALL, and those of the registers that carry no argument of it (GHCI, section 3.1).
 BITS = {"rdx": 2, "rbx": 3, "rbp": 5, "rsi": 6, "rdi": 7, "r8": 8, "r9": 9, **{f"r{n}": n for n in range(10, 16)}}
@@ -99,6 +100,25 @@ def keeps_to_call_rules(trace: Trace) -> Iterator[Seen]:
             bad = next((act for act in acts(trace) if act.agent == one.agent), None)
             found = "after the failure AP {:#x} {}".format(trace.ids[one.agent], "goes on" if bad else "does not go on")
             yield Seen(bad is None, found, "it does not go on", bad or one)
+
+
+@receiver(
+    "TDX-06", CHANGED, "no processor polls or lands where the host wants it to", a_confidential_guest, beside=True
+)
+def host_moves_nobody(trace: Trace) -> Iterator[Seen]:
+    """Judge where each processor polls and lands after a call whose registers the host has changed."""
+    want = wakes(trace)
+    for agent in dict.fromkeys(one.agent for one in _calls(trace)):
+        own = [one for one in trace.events if one.agent == agent]
+        away = next((one for one in own if "page" in one.facts), None)
+        landing = next((one for one in own if one.kind is Kind.LANDING), None)
+        apic, expected = trace.ids[agent], "each polls the mailbox, and lands where it was asked to"
+        if away is None and landing is None:
+            raise inconclusive(f"AP {apic:#x} neither lands nor polls where the host wants it to")
+        lost = away is not None or (apic, landing.value if landing else 0) not in want
+        where = f" and lands at {landing.value:#x}" if landing else ""
+        polls = f"polls the host's page at {away.facts['page']:#x}" if away else "polls the mailbox"
+        yield Seen(not lost, f"AP {apic:#x} {polls}{where}", expected, away or landing, state=True)
 
 
 @receiver("TDX-07", IN_TURN, "every page that the loop uses was accepted before hand-off", a_confidential_guest)

@@ -8,7 +8,7 @@ for each thing that it looked at, good or bad. One that looked at nothing is inc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import attrs
@@ -99,6 +99,7 @@ class Judgement:
 
 CONDITIONS: dict[str, Condition] = {}
 CHECKS: dict[tuple[str, Role], Check] = {}
+FURTHER: dict[tuple[str, Role], tuple[Check, ...]] = {}
 CLAIMS: dict[str, Check] = {}
 
 
@@ -143,6 +144,19 @@ def check(
     return declare
 
 
+def further(
+    id: str, *, given: tuple[Condition, ...], when: Condition, then: str, role: Role = Role.TABLES
+) -> Callable[[Judge], Judge]:
+    """Register what is asked of everybody beside the check of a requirement, in another situation that it speaks of."""
+
+    def declare(judge: Judge) -> Judge:
+        one = CLAIMS[then] = Check(id, role, given, when, then, judge)
+        FURTHER[id, role] = (*FURTHER.get((id, role), ()), one)
+        return judge
+
+    return declare
+
+
 def claim(id: str, *, given: tuple[Condition, ...], when: Condition, then: str, role: Role) -> Callable[[Judge], Judge]:
     """Register what the feature of one system claims under a requirement, beside the check that everybody has."""
 
@@ -151,6 +165,17 @@ def claim(id: str, *, given: tuple[Condition, ...], when: Condition, then: str, 
         return judge
 
     return declare
+
+
+def checks_of(id: str, role: Role) -> tuple[Check, ...]:
+    """Return the check of a requirement in a role, and what else is asked of everybody; nothing when there is none."""
+    return (CHECKS[id, role], *FURTHER.get((id, role), ())) if (id, role) in CHECKS else ()
+
+
+def everybodys() -> Iterator[Check]:
+    """Yield what is asked of everybody: all checks but the claims of single systems."""
+    for id, role in CHECKS:
+        yield from checks_of(id, role)
 
 
 def find(id: str, role: Role) -> Check:

@@ -14,6 +14,7 @@ from mpwake.checks.core import (
     Judge,
     Unjudged,
     check,
+    further,
     given,
     inconclusive,
     not_applicable,
@@ -182,18 +183,21 @@ def _add(
     return None
 
 
-def receiver(id: str, when: str, then: str, *also: Condition) -> Callable[[TraceJudge], TraceJudge]:
-    """Register a check that judges each trial of a probe by itself."""
+def receiver(
+    id: str, when: str, then: str, *also: Condition, beside: bool = False
+) -> Callable[[TraceJudge], TraceJudge]:
+    """Register a check that judges each trial of a probe by itself; ``beside`` another one of its requirement."""
 
-    def declare(judge: TraceJudge) -> TraceJudge:
+    def register(judge: TraceJudge) -> TraceJudge:
         @functools.wraps(judge)
         def over(behaviour: Behaviour) -> Iterator[Finding]:
             return over_trials(behaviour, when, judge)
 
-        whole_receiver(id, when, then, *also)(over)
+        declare = further if beside else check
+        declare(id, given=(a_loop, *also), when=probe(when), then=then, role=RECEIVER)(over)
         return judge
 
-    return declare
+    return register
 
 
 def whole_receiver(id: str, when: str, then: str, *also: Condition) -> Callable[[Judge], Judge]:

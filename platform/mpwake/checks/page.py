@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mpwake.checks.core import CHECKS, Finding, inconclusive, judge, not_testable
+from mpwake.checks.core import Finding, everybodys, inconclusive, judge, not_testable
 from mpwake.checks.loop import (
     IN_TURN,
     RECEIVER,
@@ -168,15 +168,15 @@ def map_keeps_page(trace: Trace) -> Iterator[Seen]:
 def works_as_acpi_says(behaviour: Behaviour) -> Iterator[Finding]:
     """Ask the checks of the areas RCV and ORD whose failure is one of conformance."""
     landed = any(landings(trace) for trace in behaviour.trials(IN_TURN))
-    for (id, role), one in sorted(CHECKS.items(), key=lambda item: item[0][0]):
-        rule = requirement(id)
-        if role is not RECEIVER or rule.area not in ("RCV", "ORD") or rule.weight is not Weight.CONFORMANCE:
+    for one in sorted(everybodys(), key=lambda one: one.id):
+        rule = requirement(one.id)
+        if one.role is not RECEIVER or rule.area not in ("RCV", "ORD") or rule.weight is not Weight.CONFORMANCE:
             continue
         judgement = judge(one, behaviour)
         bad = next((finding for finding in judgement.findings if not finding.ok and finding.weight is None), None)
         if bad:
-            yield Finding(False, f"{id}: {bad.found}", bad.expected, bad.exhibits)
+            yield Finding(False, f"{one.id}: {bad.found}", bad.expected, bad.exhibits)
         elif judgement.verdict is Verdict.PASS:
-            yield Finding(True, f"{id} passes", f"{id} passes")
+            yield Finding(True, f"{one.id} passes", f"{one.id} passes")
     if not landed:
         raise inconclusive("no processor was seen to take a command")

@@ -19,6 +19,7 @@ from mpwake.checks.loop import (
     needed,
     needs_accesses,
     nobody_acts,
+    nobody_astray,
     over_trials,
     receiver,
     reserved,
@@ -42,6 +43,13 @@ BROADCAST = "the operating system sends Wakeup to the APIC ID 0xFFFFFFFE"
 TWICE = "the operating system sends a second Wakeup to a processor that runs"
 RETARGETED = "the operating system tests one processor and wakes the next, over and over"
 FIELDS_CHANGED = "the operating system fills the fields for one processor and wakes another, over and over"
+HELD_BEFORE_ACK = (
+    "the host holds a processor back at its call, and between its load of the vector and its acknowledgement"
+)
+HELD_AFTER_ACK = "the host holds processors back after their acknowledgements, while others are woken"
+HELD_AFTER_COMMAND = (
+    "the host holds processors back after each load of Command, while one is tested and others are woken"
+)
 NO_EVENTS = "the host delivers no events while the operating system wakes processors"
 
 
@@ -70,6 +78,19 @@ def others_ignore(trace: Trace) -> Iterator[Seen]:
     yield Seen(bad is None, found, "the addressed processor alone", bad)
 
 
+@receiver("RCV-03", HELD_BEFORE_ACK, "the others leave it its command until it runs again", beside=True)
+@needs_accesses
+def others_are_patient(trace: Trace) -> Iterator[Seen]:
+    """Judge what the processors do that were not addressed, until the one that was has taken its command."""
+    target = trace.ids.index(wakes(trace)[0][0])
+    takes = next((one.time for one in acts(trace) if one.agent == target), trace.end)
+    bad = next((one for one in acts(trace) if one.agent != target and one.time <= takes), None)
+    found = f"AP {trace.ids[bad.agent]:#x} acts" if bad else "the addressed processor alone acts"
+    yield Seen(bad is None, found, "the addressed processor alone", bad)
+    if not bad and takes == trace.end:
+        raise inconclusive("the addressed processor was not seen to take its command")
+
+
 @receiver("RCV-04", FIELDS_ONLY, "no processor acts")
 def noop_is_no_command(trace: Trace) -> Iterator[Seen]:
     """Judge that ApicId and WakeupVector alone start nothing."""
@@ -94,6 +115,12 @@ def acknowledges(trace: Trace) -> Iterator[Seen]:
 def vector_is_cached(trace: Trace) -> Iterator[Seen]:
     """Judge that nothing is read from the mailbox that the operating system may have changed after the ack."""
     yield from landed_as_asked(trace)
+
+
+@receiver("RCV-07", HELD_AFTER_ACK, "each lands at the vector of its own command, however late", beside=True)
+def vector_is_kept(trace: Trace) -> Iterator[Seen]:
+    """Judge where those land who have acknowledged and are held back, with other commands taken in between."""
+    yield from nobody_astray(trace)
 
 
 @receiver("RCV-08", IN_TURN, "the acknowledgement comes from firmware, before the vector is entered")
@@ -204,6 +231,18 @@ def needs_no_events(behaviour: Behaviour) -> Iterator[Finding]:
 @receiver("ORD-04", FIELDS_CHANGED, "no processor joins the ApicId of one command with the Command of another")
 def values_of_one_command(trace: Trace) -> Iterator[Seen]:
     """Judge every landing against the command that was pending, over all schedules."""
+    yield from _none_on_anothers(trace)
+
+
+@receiver(
+    "ORD-04",
+    HELD_AFTER_COMMAND,
+    "no processor takes the fields of a Test for those of a Wakeup",
+    defines_test,
+    beside=True,
+)
+def test_is_no_wakeup(trace: Trace) -> Iterator[Seen]:
+    """Judge every landing against the Wakeups, with processors that may be held back from one field to the next."""
     yield from _none_on_anothers(trace)
 
 

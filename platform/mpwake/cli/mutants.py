@@ -16,7 +16,6 @@ def row(outcome: Outcome) -> Row:
     """Return one line of the matrix."""
     one = outcome.mutant
     state = "killed" if outcome.killed else "unkillable" if one.unkillable else "SURVIVES"
-    judgement = outcome.judgements[one.breaks]
     return {
         "requirement": one.breaks,
         "mutant": one.id,
@@ -25,7 +24,7 @@ def row(outcome: Outcome) -> Row:
         "title": one.title,
         "base": one.base,
         "seen": one.seen,
-        "reason": one.unkillable or judgement.reason,
+        "reason": one.unkillable or outcome.own.reason,
     }
 
 

@@ -102,7 +102,7 @@ def list_command(what: str, role: str | None, form: str) -> None:
 
 def explanation(one: Requirement) -> Row:
     """Return all that is known of a requirement: its fields, and what serves it, derived."""
-    from mpwake.checks.core import CHECKS
+    from mpwake.checks.core import everybodys
     from mpwake.suite.mutants import breaking
 
     return {
@@ -121,7 +121,7 @@ def explanation(one: Requirement) -> Row:
         "mistakes": one.mistakes,
         "unobservable": one.unobservable,
         "sources": list(one.sources),
-        "checks": [f"{own.judge.__module__}.{own.judge.__name__}" for own in CHECKS.values() if own.id == one.id],
+        "checks": [f"{own.judge.__module__}.{own.judge.__name__}" for own in everybodys() if own.id == one.id],
         "scenarios": [f"{found.place} {found.name}" for found in catalogue.of_requirement(one.id)],
         "mutants": [f"{mutant.id}: {mutant.title}" for mutant in breaking(one.id)],
     }

@@ -18,6 +18,11 @@ FAILED = 1 << 63
 USES = ("wait", "entry", "reset")
 REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))
 Source = Literal["madt", "devicetree"]
+# The registers in which the host answers a call, by its function (GHCI): 10 is CPUID, 31 RDMSR.
+ANSWERS = {10: ("r10", "r12", "r13", "r14", "r15"), 31: ("r10", "r11")}
+# Where a host that changes registers keeps its forged mailboxes, one page for each processor; the vector is in it too.
+FORGED = 0x1800000
+FORGED_VECTOR = 0x800
 
 
 @attrs.frozen
@@ -119,6 +124,26 @@ class Environment:
     lost_cr4: int | None = described("CR4 bits under which the code at ResetVector is lost", None)
 
 
+Point = Literal["call", "command", "id", "vector", "acknowledgement"]
+# The bytes of the page whose load, or in the last case store, is such a point.
+POINTS: dict[Point, tuple[int, int]] = {"command": (0, 2), "id": (4, 4), "vector": (8, 8), "acknowledgement": (0, 2)}
+
+
+@attrs.frozen
+class Pause:
+    """A processor that the host does not let run for a while, in between two of its instructions."""
+
+    after: Point = described(
+        "Its call to the host, its load of Command, ApicId or WakeupVector, or its store to Command"
+    )
+    steps: int = described("For how many steps, each time")
+    id: int | None = described("APIC ID of the processor; all of them unless given", None)
+
+    def __attrs_post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"a pause of {self.steps} steps")
+
+
 @attrs.frozen
 class Host:
     """What the host of a probe does; the default is an honest one."""
@@ -131,6 +156,12 @@ class Host:
         "Steps for which it holds each processor back before it first polls, in their order", ()
     )
     refuses: tuple[int, ...] = described("APIC IDs of processors whose calls it refuses", ())
+    changes: tuple[int, ...] = described(
+        "APIC IDs of processors in whose calls it changes every register that it is shown and that carries no answer, "
+        "to the address of a mailbox that it has forged",
+        (),
+    )
+    pauses: tuple[Pause, ...] = described("Where it does not let processors run", ())
     seeds: bool = described("Whether it is the host that poisons the page, before the guest starts", False)
     entry: int = described("Mailbox address of a wakeup entry in the MADT that it hands over; none when 0", 0)
 
@@ -139,6 +170,27 @@ def lives(around: Environment, host: Host, apic: int) -> bool:
     """Say whether a processor gets into its loop and polls there, whatever the host does."""
     refused = apic in host.refuses and any(call.status == "r10" for call in around.calls or ())
     return not refused and (host.events or not around.halts)
+
+
+def redirected(around: Environment, host: Host, apic: int) -> bool:
+    """Say whether a processor goes on with an address of the host's: the host may change that by which it polls."""
+    return apic in host.changes and any(_shows_mailbox(around, call) for call in around.calls or ())
+
+
+def _shows_mailbox(around: Environment, call: Tdvmcall) -> bool:
+    theirs = changed(call.mask, call.function)
+    return around.mailbox is not None and any(call.registers.get(name) == around.mailbox for name in theirs)
+
+
+def forged_page(number: int) -> int:
+    """Return the address of the mailbox that the host forges for a processor, by its number."""
+    return FORGED + number * 0x1000
+
+
+def forged_mailbox(number: int, apic: int) -> bytes:
+    """Return what stands in it: a Wakeup of that processor, to a vector in the same page."""
+    vector = forged_page(number) + FORGED_VECTOR
+    return (1).to_bytes(4, "little") + apic.to_bytes(4, "little") + vector.to_bytes(8, "little")
 
 
 def poisoned(around: Environment, host: Host) -> bool:
@@ -217,11 +269,20 @@ def platform_facts(around: Environment, resettable: bool, announced: str) -> dic
     return {name: value for name, value in known.items() if value is not None}
 
 
+def changed(mask: int, function: int) -> Iterator[str]:
+    """Yield the registers that a host may change in a call, those apart in which it answers."""
+    for bit, name in enumerate(REGISTERS):
+        if mask >> bit & 1 and name not in ANSWERS.get(function, ("r10",)):
+            yield name
+
+
 def _calls(around: Environment, host: Host, ids: tuple[int, ...]) -> Iterator[Event]:
     for agent, apic in enumerate(ids):
         for call in (around.calls or ()) if agent != SENDER else ():
             facts: dict[str, Fact] = {"mask": call.mask, "r10": call.r10, **call.registers}
             facts["answer"] = FAILED if apic in host.refuses else 0
+            if apic in host.changes:
+                facts["changed"] = ", ".join(changed(call.mask, call.function))
             yield Event(0, agent, Kind.TDCALL, value=call.function, note="TDG.VP.VMCALL", facts=facts)
 
 
@@ -236,7 +297,7 @@ def _tables(around: Environment, host: Host) -> Iterator[Event]:
 
 def _seen(around: Environment, one: Event) -> Event:
     if one.kind is Kind.LANDING:
-        return attrs.evolve(one, facts=landing_facts(around, one.value))
+        return attrs.evolve(one, facts={**one.facts, **landing_facts(around, one.value)})
     if one.kind is Kind.REQUEST and one.value == OPS["reset"] and around.lost_cr4 is not None:
         return attrs.evolve(one, facts={"cr4": one.vector})
     return one

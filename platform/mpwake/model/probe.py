@@ -11,10 +11,10 @@ from typing import Literal
 
 import attrs
 
-from mpwake.evidence.trace import OPS, SENDER, Event, Kind, Trace
+from mpwake.evidence.trace import OPS, SENDER, Event, Fact, Kind, Trace
 from mpwake.model import environment
-from mpwake.model.agent import PAGE, Branch, Operation, load_agent
-from mpwake.model.environment import Environment, Host
+from mpwake.model.agent import FIELDS, PAGE, Branch, Operation, load_agent
+from mpwake.model.environment import POINTS, Environment, Host, Pause
 from mpwake.model.program import Program, compile_agent, compile_node
 from mpwake.model.simulator import Simulation, simulate, simulate_ticks
 from mpwake.spec import document
@@ -69,6 +69,7 @@ class Probe:
     loops: tuple[str, ...] = described("For a bring-up: the agent of each processor, all acpi-6.6 unless given", ())
     ticks: bool = described("Whether to run it tick by tick too, which cannot tell that nothing happens any more", True)
     host: Host = described("What the host does", Host())
+    patience: int = described("Polls after which the operating system gives up a wait for an AP loop", 400)
 
     def __attrs_post_init__(self) -> None:
         if self.loops and len(self.loops) != len(self.ids):
@@ -134,6 +135,33 @@ def held(loop: Program, steps: int) -> Program:
     return compile_agent(attrs.evolve(parts, program=(*lines, Operation(halt=True), *wait), entry="held"))
 
 
+@functools.lru_cache(256)
+def paused(loop: Program, pauses: tuple[Pause, ...]) -> Program:
+    """Return a loop whose processor does nothing for a while after each access that a pause names."""
+    program = tuple(line for one in loop.agent.program for line in (one, *_pauses(one, pauses)))
+    return compile_agent(attrs.evolve(loop.agent, program=program)) if pauses else loop
+
+
+def _pauses(one: Operation, pauses: tuple[Pause, ...]) -> Iterator[Operation]:
+    stores = one.store is not None
+    place = one.store.to if one.store else one.load.from_ if one.load else None
+    if place is None:
+        return
+    at, width = FIELDS[place] if isinstance(place, str) else (place.at, place.width)
+    for pause in pauses:
+        start, size = POINTS.get(pause.after, (PAGE, 0))
+        if stores == (pause.after == "acknowledgement") and at < start + size and start < at + width:
+            yield Operation(delay=pause.steps)
+
+
+@functools.cache
+def tester(patience: int) -> Program:
+    """Return the operating system that the suite plays, and that gives up a wait after so many polls."""
+    parts = agent("tester").agent
+    lines = (attrs.evolve(one, set=attrs.evolve(one.set, value=patience)) if one.set else one for one in parts.program)
+    return compile_agent(attrs.evolve(parts, program=tuple(lines)))
+
+
 MEMORIES: tuple[Literal["sc", "tso", "relaxed"], ...] = ("sc", "tso", "relaxed")
 SEEDS = 4
 TICKS = 40_000
@@ -189,17 +217,31 @@ def _simulation(tested: Program, one: Probe, memory: str, seed: int) -> Simulati
     page, ids = page_of(one), one.ids
     if tested.agent.role is Role.RECEIVER:
         around = tested.agent.environment
-        living = (tested if environment.lives(around, one.host, apic) else agent("ap-dead") for apic in one.ids)
-        programs = (agent("tester"), *living)
+        programs = (tester(one.patience), *(_living(tested, one.host, apic) for apic in one.ids))
         requests = _sent(around, one)
         ids = one.host.ids if one.host.ids and around.id_from == "host" else one.ids
         page = page if environment.poisoned(around, one.host) else page_of(attrs.evolve(one, poison=()))
     else:
         programs = (tested, *map(agent, one.loops or ["acpi-6.6"] * len(one.ids)))
     sender, *loops = programs
-    holds = one.host.holds or [0] * len(loops)
+    holds = one.host.holds or [_held_at_call(tested.agent.environment, one.host, apic) for apic in one.ids]
     parked = (held(loop, steps) for loop, steps in zip(loops, holds, strict=True))
     return Simulation((sender, *parked), (BOOT_ID, *ids), requests, memory, seed, page)
+
+
+def _living(tested: Program, host: Host, apic: int) -> Program:
+    around = tested.agent.environment
+    if not environment.lives(around, host, apic) or environment.redirected(around, host, apic):
+        return agent("ap-dead")
+    return paused(tested, _own_pauses(host, apic))
+
+
+def _own_pauses(host: Host, apic: int) -> tuple[Pause, ...]:
+    return tuple(one for one in host.pauses if one.id in (None, apic))
+
+
+def _held_at_call(around: Environment, host: Host, apic: int) -> int:
+    return sum(one.steps for one in _own_pauses(host, apic) if one.after == "call" and around.calls)
 
 
 def _asked(around: Environment, one: Probe) -> tuple[tuple[int, int, int], ...]:
@@ -219,13 +261,24 @@ def _observed(tested: Program, one: Probe, engine: Engine, simulation: Simulatio
     around = tested.agent.environment
     trace = engine(simulation) if around.polls is None else _moved(engine, simulation, around.polls)
     asked = iter(_asked(around, one))
-    events = tuple(_restored(event, asked) for event in trace.events)
-    trace = attrs.evolve(trace, ids=(BOOT_ID, *one.ids), events=events)
+    events = (*(_restored(event, asked) for event in trace.events), *_forged(tested, one, engine, simulation))
+    trace = attrs.evolve(trace, ids=(BOOT_ID, *one.ids), events=tuple(sorted(events, key=lambda event: event.time)))
     return environment.observed(around, one.host, trace, tested.reset >= 0, announced)
 
 
 def _restored(event: Event, asked: Iterator[tuple[int, int, int]]) -> Event:
     return attrs.evolve(event, target=next(asked)[1]) if event.kind is Kind.REQUEST else event
+
+
+def _forged(tested: Program, one: Probe, engine: Engine, simulation: Simulation) -> Iterator[Event]:
+    """Run each processor that the host has moved on the mailbox that it forges, and yield what the processor does."""
+    for number, apic in enumerate(one.ids, start=1):
+        if environment.redirected(tested.agent.environment, one.host, apic):
+            programs, ids = (simulation.programs[SENDER], tested), (BOOT_ID, simulation.ids[number])
+            page = environment.forged_mailbox(number, ids[1])
+            there = engine(attrs.evolve(simulation, programs=programs, ids=ids, requests=(), page=page))
+            facts: dict[str, Fact] = {"page": environment.forged_page(number)}
+            yield from (attrs.evolve(seen, agent=number, facts=facts) for seen in there.events if seen.agent != SENDER)
 
 
 def _moved(engine: Engine, simulation: Simulation, address: int) -> Trace:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import attrs
 
-from mpwake.checks.core import CHECKS, CLAIMS, CONDITIONS, Check, nothing_driven
+from mpwake.checks.core import CHECKS, CLAIMS, CONDITIONS, FURTHER, Check, checks_of, everybodys, nothing_driven
 from mpwake.spec.errors import InputError
-from mpwake.spec.requirements import registry
+from mpwake.spec.requirements import Role, registry
 from mpwake.spec.resources import relative, suite_root
 from mpwake.suite.catalogue import ROLES, Scenario, scenarios
-from mpwake.suite.mutants import mutants
+from mpwake.suite.mutants import check_of, mutants
 from mpwake.targets.model import platform_names
 
 _NEARLY = re.compile(r"(Feature|Rule|Background|Scenario( Outline)?|Examples)\b(?!:)", re.IGNORECASE)
@@ -46,7 +46,13 @@ def _checks(scenario: Scenario) -> list[Check]:
     if scenario.system:
         claimed = [CLAIMS[sentence] for _, sentence in scenario.steps if sentence in CLAIMS]
         return [one for one in claimed if one.id in scenario.ids and one.role in scenario.roles]
-    return [CHECKS[one, role] for one in scenario.ids for role in scenario.roles if (one, role) in CHECKS]
+    return [check for one in scenario.ids for role in scenario.roles for check in _said(scenario, one, role)]
+
+
+def _said(scenario: Scenario, id: str, role: Role) -> list[Check]:
+    # Of several checks of a requirement those that the scenario claims; the first where it claims none.
+    known = checks_of(id, role)
+    return [one for one in known if ("then", one.then) in _kinds(scenario)] or list(known[:1])
 
 
 def _tags(scenario: Scenario) -> Iterator[str]:
@@ -125,8 +131,8 @@ def _duplicates() -> Iterator[Problem]:
     for one in scenarios():
         if names[one.name] > 1:
             yield Problem(one.place, f"another scenario is called {one.name!r} too")
-    claims = collections.Counter(check.then for check in CHECKS.values())
-    for check in CHECKS.values():
+    claims = collections.Counter(check.then for check in everybodys())
+    for check in everybodys():
         if claims[check.then] > 1:
             yield Problem(check.id, f"another check claims {check.then!r} too")
 
@@ -140,6 +146,9 @@ def _served() -> Iterator[Problem]:
             for what, there in (("scenario", told), ("check", set(CHECKS)), ("mutant", broken)):
                 if (one.id, role) not in there and not (one.unobservable and what != "scenario"):
                     yield Problem(one.id, f"no {what} in the role {role.value}")
+    meant = {check_of(mutant) for mutant, _ in mutants() if (mutant.breaks, mutant.role) in FURTHER}
+    for check in (check for key in FURTHER for check in checks_of(*key) if check not in meant):
+        yield Problem(check.id, f"no mutant makes untrue {check.then!r}")
     used = {sentence for scenario in scenarios() for _, sentence in scenario.steps}
     for check in CLAIMS.values():
         if check.then not in used:

@@ -14,15 +14,15 @@ from typing import Literal
 
 import attrs
 
-from mpwake.checks.core import CHECKS, Evidence, Judgement, judge
+from mpwake.checks.core import CHECKS, Check, Evidence, Judgement, checks_of, find, judge
 from mpwake.spec import document
 from mpwake.spec.changes import Change, apply
 from mpwake.spec.document import Node, described
 from mpwake.spec.editions import Edition
-from mpwake.spec.errors import did_you_mean
+from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.spec.requirements import Role, registry
 from mpwake.spec.resources import relative, scenarios
-from mpwake.spec.verdicts import Verdict
+from mpwake.spec.verdicts import Verdict, merge
 from mpwake.targets.model import behaviour_of, decode_platform, load_platform, tables_of
 
 
@@ -40,6 +40,7 @@ class Mutant:
     edition: Literal["acpi-6.4", "acpi-6.5", "acpi-6.6"] | None = described(
         "Edition that it is held against, when not the base's", None
     )
+    claim: str = described("The Then that it makes untrue, where its requirement has more than one", "")
     unkillable: str = described("Why no check can notice it, for one that is equivalent", "")
 
 
@@ -52,15 +53,16 @@ class MutantFile:
 
 @attrs.frozen
 class Outcome:
-    """What the checks say of one mutant: requirement id to judgement."""
+    """What the checks say of one mutant: requirement id to judgement, and what the check says that it is meant for."""
 
     mutant: Mutant
     judgements: dict[str, Judgement]
+    own: Judgement
 
     @property
     def killed(self) -> bool:
-        """Whether the check of the requirement that it breaks fails."""
-        return self.judgements[self.mutant.breaks].verdict is Verdict.FAIL
+        """Whether the check fails that it is meant for."""
+        return self.own.verdict is Verdict.FAIL
 
     @property
     def also(self) -> tuple[str, ...]:
@@ -118,11 +120,27 @@ def mutated(mutant: Mutant, node: Node) -> Evidence:
     return attrs.evolve(evidence, edition=Edition(mutant.edition or platform.edition))
 
 
+def check_of(mutant: Mutant) -> Check:
+    """Return the check that a mutant is meant for. Raises ``InputError`` when there is none."""
+    known = {one.then: one for one in checks_of(mutant.breaks, mutant.role)}
+    if mutant.claim and mutant.claim not in known:
+        raise InputError(
+            f"{mutant.id}: no check of {mutant.breaks} claims {mutant.claim!r}", hint=did_you_mean(mutant.claim, known)
+        )
+    return known[mutant.claim] if mutant.claim else find(mutant.breaks, mutant.role)
+
+
 def judge_all(evidence: Evidence, role: Role) -> dict[str, Judgement]:
-    """Ask every check of a role."""
+    """Ask every check of a role, and tell of each requirement what all its checks say together."""
     order = list(registry().requirements)
-    checks = sorted((one for one in CHECKS.values() if one.role is role), key=lambda one: order.index(one.id))
-    return {one.id: judge(one, evidence) for one in checks}
+    ids = sorted((id for id, of in CHECKS if of is role), key=order.index)
+    return {id: _together([judge(one, evidence) for one in checks_of(id, role)]) for id in ids}
+
+
+def _together(judgements: list[Judgement]) -> Judgement:
+    verdict = merge(one.verdict for one in judgements)
+    reason = next(one.reason for one in judgements if one.verdict is verdict)
+    return Judgement(verdict, reason, tuple(finding for one in judgements for finding in one.findings))
 
 
 def of_role(role: Role) -> tuple[tuple[Mutant, Node], ...]:
@@ -145,5 +163,6 @@ def matrix(role: Role) -> Iterator[Outcome]:
 
 def _outcome(role: Role, number: int) -> Outcome:
     mutant, node = of_role(role)[number]
-    judged = judge_all(mutated(mutant, node), role)
-    return Outcome(mutant, {one: attrs.evolve(judgement, findings=()) for one, judgement in judged.items()})
+    evidence = mutated(mutant, node)
+    judged = {one: attrs.evolve(judgement, findings=()) for one, judgement in judge_all(evidence, role).items()}
+    return Outcome(mutant, judged, attrs.evolve(judge(check_of(mutant), evidence), findings=()))

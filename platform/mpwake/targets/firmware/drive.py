@@ -15,6 +15,7 @@ import attrs
 from mpwake.checks.core import not_testable
 from mpwake.evidence.trace import OPS, SENDER, Event, Fact, Kind, Trace
 from mpwake.model.agent import Agent, load_agent
+from mpwake.model.environment import POINTS, Point, forged_mailbox, forged_page
 from mpwake.model.probe import BOOT_ID, Probe, page_of
 from mpwake.model.twin import HALTED, Effect, Twin
 from mpwake.spec import document
@@ -62,14 +63,15 @@ class Recorder:
 
 
 def _alike(one: Event, other: Event) -> bool:
-    return one.kind is other.kind and (one.offset, one.width, one.value) == (other.offset, other.width, other.value)
+    same = (one.offset, one.width, one.value) == (other.offset, other.width, other.value)
+    return one.kind is other.kind and same and one.facts.get("page") == other.facts.get("page")
 
 
 @attrs.define
 class Side:
     """A processor in a trial: what it is doing, and its state when it last came back to where it was.
 
-    ``quiet`` counts its instructions since anything was stored.
+    ``quiet`` counts its instructions since anything was stored; until ``held`` the host does not let it run.
     """
 
     number: int
@@ -78,6 +80,7 @@ class Side:
     version: int = -1
     state: bytes = b""
     quiet: int = 0
+    held: int = 0
 
     @property
     def busy(self) -> bool:
@@ -111,8 +114,12 @@ class Trial:
     def _set(self) -> None:
         ids = told_ids(self.probe.ids, self.probe.host)
         for number, (own, told) in enumerate(zip(self.probe.ids, ids, strict=True), start=1):
-            refused = own in self.probe.host.refuses
-            self.stage.park(number, Identity(number, len(ids) + 1, own, told, refused), self.tdx)
+            host = self.probe.host
+            forged = forged_page(number) if own in host.changes else 0
+            who = Identity(number, len(ids) + 1, own, told, own in host.refuses, forged)
+            self.stage.park(number, who, self.tdx)
+            if forged:
+                self.stage.board.write(forged, forged_mailbox(number, told))
         self.before = self.stage.page(page_of(self.probe))
         self.stage.board.write(self.stage.placed.mailbox, self.before)
 
@@ -166,7 +173,11 @@ class Trial:
 
     def _turn(self) -> None:
         awake = self._awake()
-        numbers = [one.number for one in awake] + [SENDER] * (not self._done())
+        free = [one for one in awake if one.held <= self.time]
+        if awake and not free and (self._done() or self._polls()):
+            self.time = min(one.held for one in awake)
+            return
+        numbers = [one.number for one in free] + [SENDER] * (not self._done())
         chosen = self.random.choices(numbers, [self.weights[number] for number in numbers])[0]
         if chosen == SENDER:
             self._os(any(one.busy for one in awake))
@@ -191,11 +202,14 @@ class Trial:
 
     def _wait(self, busy: bool) -> None:
         # Time passes at once while nobody else does anything, and a wait never ends while somebody is on its way: no
-        # processor is found wanting because it is slow.
+        # processor is found wanting because it is slow. A time that the operating system lets go by is not a wait for
+        # whom the host holds.
         twin = self.twin
         if twin.wait[SENDER] > 0:
+            held = [one.held > self.time for one in self.sides.values() if one.busy]
+            runs = busy and not all(held)
             self.time += 0 if busy else twin.wait[SENDER]
-            twin.wait[SENDER] = max(2, twin.wait[SENDER]) if busy else 0
+            twin.wait[SENDER] = max(2, twin.wait[SENDER]) if runs else 0
         elif "tries" in twin.registers[SENDER] and self._polls():
             twin.registers[SENDER]["tries"] = TRIES if busy else 1
 
@@ -234,6 +248,7 @@ class Trial:
         self.steps += 1
         one.quiet += 1
         self._saw(one, done)
+        self._hold(one, done)
         at = processor.rip
         if not self.stage.is_firmware(at):
             one.status = LANDED
@@ -249,6 +264,31 @@ class Trial:
             self._came_back(one, processor.state())
         return done
 
+    def _pages(self, one: Side) -> Iterator[tuple[int, dict[str, Fact]]]:
+        # The pages in which the accesses of a processor are told of: the mailbox, and what its host has forged.
+        yield self.stage.placed.mailbox, {}
+        forged = self.stage.processors[one.number].who.forged
+        if forged:
+            yield forged, {"page": forged}
+
+    def _hold(self, one: Side, done: Done) -> None:
+        own = (it for it in self.probe.host.pauses if it.id in (None, self.probe.ids[one.number - 1]))
+        steps = sum(it.steps for it in own if self._is_at(it.after, done))
+        if steps:
+            one.held = self.time + steps * (len(self.sides) + 1)
+
+    def _is_at(self, point: Point, done: Done) -> bool:
+        if point == "call":
+            return bool(done.calls)
+        start, width = POINTS[point]
+        start += self.stage.placed.mailbox
+        return any(
+            access.store == (point == "acknowledgement")
+            and access.address < start + width
+            and start < access.address + access.width
+            for access in done.accesses
+        )
+
     def _came_back(self, one: Side, state: bytes) -> None:
         version = self.stage.board.version
         if (one.version, one.state) == (version, state):
@@ -256,15 +296,13 @@ class Trial:
         one.version, one.state = version, state
 
     def _saw(self, one: Side, done: Done) -> None:
-        mailbox = self.stage.placed.mailbox
         for access in done.accesses:
-            offset = access.address - mailbox
-            if 0 <= offset < PAGE:
-                kind = Kind.STORE if access.store else Kind.LOAD
-                facts: dict[str, Fact] = {"rip": done.rip}
-                self.record.add(
-                    Event(self.time, one.number, kind, offset, access.width, access.value, until=self.time, facts=facts)
-                )
+            for page, facts in self._pages(one):
+                offset = access.address - page
+                if 0 <= offset < PAGE:
+                    kind = Kind.STORE if access.store else Kind.LOAD
+                    seen = (self.time, one.number, kind, offset, access.width, access.value)
+                    self.record.add(Event(*seen, until=self.time, facts={**facts, "rip": done.rip}))
         for call in done.calls:
             self.record.add(_call(self.time, one.number, call, done.rip))
 
@@ -273,6 +311,8 @@ def _call(time: int, agent: int, call: Call, rip: int) -> Event:
     kept = {name: value for name, value in call.registers.items() if value and name not in ("rcx", "rip", "rflags")}
     facts: dict[str, Fact] = {"mask": call.registers["rcx"], "r10": call.registers["r10"], **kept}
     facts |= {"answer": call.answer, "within the rules": call.within_rules, "rip": rip}
+    if call.changed:
+        facts["changed"] = ", ".join(call.changed)
     return Event(time, agent, Kind.TDCALL, value=call.function, note="TDG.VP.VMCALL", facts=facts)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from mpwake.model.environment import FAILED, Host
+from mpwake.model.environment import FAILED, Host, changed
 
 TDCALL = bytes.fromhex("660f01cc")
 VMCALL, VP_INFO, ACCEPT = 0, 1, 6
@@ -28,23 +28,28 @@ Registers = Mapping[str, int]
 
 @attrs.frozen
 class Identity:
-    """What a processor is, and what its host says that it is."""
+    """What a processor is, what its host says that it is, and what else the host does to its calls.
+
+    ``forged`` is what the host writes to each register that it is shown and that carries no answer, unless it is 0.
+    """
 
     index: int
     processors: int
     apic_id: int
     told_id: int
     refused: bool = False
+    forged: int = 0
 
 
 @attrs.frozen
 class Call:
-    """A call to the host as it was made, and how it was answered."""
+    """A call to the host as it was made, how it was answered, and the registers that the host has changed beside."""
 
     function: int
     registers: Registers
     answer: int
     within_rules: bool
+    changed: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -73,8 +78,10 @@ class Tdx:
         answered = {"r10": FAILED} if self.strict and not within else _answer(shown, who)
         if who.refused:
             answered["r10"] = FAILED  # and the rest of an answer, for who does not look
+        forged = tuple(changed(mask, shown["r11"])) if who.forged else ()
+        answered |= dict.fromkeys(forged, who.forged)
         passed = {name: value for name, value in answered.items() if mask >> NAMES.index(name) & 1}
-        call = Call(shown["r11"], registers, answered["r10"], within)
+        call = Call(shown["r11"], registers, answered["r10"], within, forged)
         return {"rax": 0, **passed}, call
 
 
