@@ -1,0 +1,275 @@
+"""The tables of the explorer's machine code: where each number stands in a state's words, and what each step does."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from mpwake.model.core import LANDED as STATUS_LANDED
+from mpwake.model.explore.local import LEFT, NOBODY, PAGE_CELL, SENDER, Cell, Local, Outcome
+from mpwake.model.explore.monitors import Check, Monitors, Test
+from mpwake.model.explore.tables import Behaviours, Move
+from mpwake.model.program import Op
+
+U64 = npt.NDArray[np.uint64]
+WORD = 64
+FULL = (1 << WORD) - 1
+OCCUPIED = 1 << WORD - 1
+NOTHING, LANDS, WRONG_SHIFT = 1, 2, 8
+EAGER, ENDED, AT_NEXT, LANDED, UNANSWERED = 1, 2, 4, 8, 16
+Mask = list[int]
+
+
+@attrs.frozen
+class Field:
+    """So many bits of a word."""
+
+    word: int
+    shift: int
+    bits: int
+
+    @property
+    def mask(self) -> int:
+        """Its bits, at the low end."""
+        return (1 << self.bits) - 1
+
+
+class Layout:
+    """Where the local state of each agent and the value of each cell stand."""
+
+    def __init__(self, known: Behaviours) -> None:
+        self.known = known
+        self._free = [WORD - 1]
+        self.agents = [self._place(len(numbers)) for numbers in known.locals]
+        self.cells = {cell: self._place(len(values.numbers)) for cell, values in known.cells.items()}
+        self.words = len(self._free)
+
+    def _place(self, values: int) -> Field:
+        bits = max(values - 1, 0).bit_length()
+        word = next((number for number, free in enumerate(self._free) if free >= bits), len(self._free))
+        if word == len(self._free):
+            self._free.append(WORD)
+        start = (WORD - 1 if word == 0 else WORD) - self._free[word]
+        self._free[word] -= bits
+        return Field(word, start, bits)
+
+    def masks(self, fields: Iterable[tuple[Field, int]]) -> tuple[Mask, Mask]:
+        """Return the bits of some fields, and the values in them, as words."""
+        mask, value = [0] * self.words, [0] * self.words
+        for field, number in fields:
+            mask[field.word] |= field.mask << field.shift
+            value[field.word] |= number << field.shift
+        return mask, value
+
+    def first(self) -> U64:
+        """Return the initial state."""
+        fields = [(self.agents[side.number], self.known.locals[side.number][side.first()]) for side in self.known.sides]
+        fields += [(self.cells[cell], self.number(cell, self.known.initial(cell))) for cell in self.cells]
+        value = self.masks(fields)[1]
+        value[0] |= OCCUPIED
+        return np.array([value], np.uint64)
+
+    def number(self, cell: Cell, value: int) -> int:
+        """Return the number of a cell's value."""
+        return self.known.cells[cell].numbers[value]
+
+
+@attrs.frozen(eq=False)
+class Packed:
+    """The tables, and what their rows stand for: ``moves`` by row of ``acts``, ``outcomes`` by row of ``steps``."""
+
+    layout: Layout
+    agents: U64
+    locals: U64
+    acts: U64
+    cells: U64
+    steps: U64
+    checks: U64
+    asked: U64
+    moves: list[tuple[int, Local, Move]]
+    outcomes: list[Outcome | None]
+    most: int
+
+
+class _Packer:
+    def __init__(self, known: Behaviours, eager: frozenset[tuple[int, Local]]) -> None:
+        self.known = known
+        self.layout = Layout(known)
+        self.monitors = Monitors(known)
+        self.eager = eager
+        self.unanswered = [unanswered(known, side.number) for side in known.sides]
+        self.locals: list[list[int]] = []
+        self.acts: list[list[int]] = []
+        self.cells: list[list[int]] = []
+        self.steps: list[list[int]] = []
+        self.checks: list[list[int]] = []
+        self.moves: list[tuple[int, Local, Move]] = []
+        self.outcomes: list[Outcome | None] = []
+        self._checks: dict[tuple[Check, ...], tuple[int, int]] = {(): (0, 0)}
+
+    def pack(self) -> Packed:
+        agents, most = [], 0
+        for side in self.known.sides:
+            field = self.layout.agents[side.number]
+            agents.append([len(self.locals), field.word, field.shift, field.mask])
+            most += max(self._local(side.number, local) for local in self.known.locals[side.number])
+        words = self.layout.words
+        return Packed(
+            self.layout,
+            _array(agents, 4),
+            _array(self.locals, 4),
+            _array(self.acts, 2 * words + 6),
+            _array(self.cells, 4),
+            _array(self.steps, 2 * words + 3),
+            _array(self.checks, 4 * words + 5),
+            _array([self._asked(number) for number in range(len(agents))], words),
+            self.moves,
+            self.outcomes,
+            most,
+        )
+
+    def _asked(self, agent: int) -> Mask:
+        # For a processor the bit of its first request; for the sender all bits of requests.
+        requests = self.known.setup.requests
+        wanted = [n for n, one in enumerate(requests) if agent == SENDER or one[1] == self.known.setup.ids[agent]]
+        chosen = wanted if agent == SENDER else wanted[:1]
+        return self.layout.masks((self.layout.cells[LEFT, number], 1) for number in chosen)[1]
+
+    def _local(self, agent: int, local: Local) -> int:
+        start = len(self.acts)
+        moves = sorted(self.known.moves(agent, local), key=lambda one: one.action.number)
+        kept = [move for move in moves if self._matters(agent, local, move)]
+        own = sum(move.action.number == 0 for move in kept)
+        self.locals.append([start, start + own, start + len(kept), self._flags(agent, local)])
+        for move in kept:
+            self._act(agent, local, move)
+        return len(kept)
+
+    def _matters(self, agent: int, local: Local, move: Move) -> bool:
+        # The end of the requests leads a sender that has no more to do to nothing new.
+        if move.action.request == NOBODY and self.known.setup.glued:
+            return not self.known.sides[agent].ends(local)
+        return any(outcome is not None for outcome in move.outcomes.values())
+
+    def _flags(self, agent: int, local: Local) -> int:
+        side = self.known.sides[agent]
+        flags = EAGER if (agent, local) in self.eager else 0
+        if agent == SENDER and side.ends(local):
+            flags |= AT_NEXT if local.status == 0 and side.rows[local.pc][0] == Op.NEXT else ENDED
+        if local.status == STATUS_LANDED or local.landed:
+            flags |= LANDED
+        return flags | (UNANSWERED if local in self.unanswered[agent] else 0)
+
+    def _act(self, agent: int, local: Local, move: Move) -> None:
+        layout = self.layout
+        cells = [cell for cell in move.cells if layout.cells[cell].bits]
+        first, *others = [layout.cells[cell] for cell in cells] or [Field(0, 0, 0)]
+        guard, value = layout.masks(self._guard(move.action.request))
+        base, more = len(self.steps), len(self.cells)
+        stride = 1 << first.bits
+        for field in others:
+            self.cells.append([stride, field.word, field.shift, field.mask])
+            stride <<= field.bits
+        self.acts.append([*guard, *value, base, first.word, first.shift, first.mask, more, len(self.cells)])
+        self.moves.append((agent, local, move))
+        for numbers in itertools.product(*(range(1 << layout.cells[cell].bits) for cell in reversed(cells))):
+            self._step(agent, local, move, dict(zip(cells, reversed(numbers), strict=True)))
+
+    def _guard(self, request: int | None) -> list[tuple[Field, int]]:
+        requests = range(len(self.known.setup.requests))
+        if request is None:
+            return []
+        if request == NOBODY:
+            return [(self.layout.cells[LEFT, number], 0) for number in requests]
+        before = [] if self.known.setup.any_order else list(range(request))
+        zero = [(self.layout.cells[LEFT, number], 0) for number in before]
+        return [*zero, (self.layout.cells[LEFT, request], 1)]
+
+    def _step(self, agent: int, local: Local, move: Move, numbers: dict[Cell, int]) -> None:
+        values = []
+        for cell in move.cells:
+            listed = list(self.known.cells[cell].numbers)
+            number = numbers.get(cell, 0)
+            if number >= len(listed):
+                self._nothing()
+                return
+            values.append(listed[number])
+        outcome = move.outcomes.get(tuple(values))
+        if outcome is None:
+            self._nothing()
+            return
+        fields = [(self.layout.agents[agent], self.known.locals[agent][outcome.local])]
+        fields += [(self.layout.cells[cell], self.layout.number(cell, value)) for cell, value in outcome.writes]
+        mask, value = self.layout.masks(fields)
+        flags, first, last = self._judged(agent, outcome)
+        self.steps.append([*(FULL & ~one for one in mask), *value, flags, first, last])
+        self.outcomes.append(outcome)
+
+    def _nothing(self) -> None:
+        self.steps.append([FULL] * self.layout.words + [0] * self.layout.words + [NOTHING, 0, 0])
+        self.outcomes.append(None)
+
+    def _judged(self, agent: int, outcome: Outcome) -> tuple[int, int, int]:
+        checks = self.monitors.of(agent, outcome)
+        plain = [one for one in checks if not one.tests and one.unanswered == SENDER]
+        flags = LANDS if agent != SENDER and self.monitors.lands_well(agent, outcome) else 0
+        flags |= plain[0].wrong << WRONG_SHIFT if plain else 0
+        rest = tuple(one for one in checks if one not in plain[:1])
+        if rest not in self._checks:
+            start = len(self.checks)
+            self.checks += [self._check(one) for one in rest]
+            self._checks[rest] = start, len(self.checks)
+        return (flags, *self._checks[rest])
+
+    def _check(self, one: Check) -> list[int]:
+        row: list[int] = [one.wrong]
+        for test in (*one.tests, Test(()), Test(()))[:2]:
+            row += self._test(test)
+        return [*row, one.unanswered, UNANSWERED if one.unanswered else 0]
+
+    def _test(self, one: Test) -> list[int]:
+        known = all(value in self.known.cells[cell].numbers for cell, value in one.cells)
+        if not known:
+            # A value that a cell never holds: never all of them.
+            return [int(not one.same), *[0] * 2 * self.layout.words]
+        fields = ((self.layout.cells[cell], self.layout.number(cell, value)) for cell, value in one.cells)
+        mask, value = self.layout.masks(fields)
+        return [int(one.same), *mask, *value]
+
+
+def unanswered(known: Behaviours, agent: int) -> frozenset[Local]:
+    """Return the local states of a processor in which it has certainly not stored 0 to Command so far."""
+    if agent == SENDER:
+        return frozenset()
+    before, after = set[Local](), set[Local]()
+    pending = [(known.sides[agent].first(), False)]
+    while pending:
+        local, answered = pending.pop()
+        seen = after if answered else before
+        if local in seen:
+            continue
+        seen.add(local)
+        for move in known.moves(agent, local):
+            for outcome in filter(None, move.outcomes.values()):
+                pending.append((outcome.local, answered or _answers(local, outcome)))
+    return frozenset(before - after)
+
+
+def _answers(local: Local, outcome: Outcome) -> bool:
+    now = outcome.local.buffer
+    stored = len(now) > len(local.buffer) and now[-1].offset < 2
+    return stored or (PAGE_CELL, 0) in dict(outcome.writes)
+
+
+def _array(rows: list[list[int]], columns: int) -> U64:
+    return np.array(rows or np.zeros((1, columns)), np.uint64).reshape(-1, columns)
+
+
+def pack(known: Behaviours, eager: frozenset[tuple[int, Local]] = frozenset()) -> Packed:
+    """Return the tables of a platform; ``eager`` are local states whose next step is nobody else's matter."""
+    return _Packer(known, eager).pack()
+

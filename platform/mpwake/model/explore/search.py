@@ -1,0 +1,179 @@
+"""The search: breadth first, a level at a time, with bounds, until all states are seen or one is wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import numpy as np
+
+from mpwake.model.explore.engine import BATCH, FOUND, GOALS, LANDINGS, NEXT, STOP, TRANSITIONS, USED, U64
+from mpwake.model.explore.monitors import Wrong
+from mpwake.model.explore.packing import Packed
+from mpwake.model.explore.specialised import specialised
+
+KINDS = 16
+CHUNK = 1 << 16
+FIRST_TABLE, FIRST_LEVEL = 1 << 12, 1 << 11
+LOAD = 0.55
+STATES, BYTES = 1 << 40, 8 << 30
+
+
+@attrs.frozen
+class Bounds:
+    """How many states are looked at, in how many levels, and how many bytes they may take."""
+
+    states: int = STATES
+    memory: int = BYTES
+    depth: int = 1 << 40
+
+
+@attrs.frozen
+class Progress:
+    """How far a search has come."""
+
+    states: int
+    frontier: int
+    depth: int
+    bytes: int
+    seconds: float
+
+
+@attrs.frozen(eq=False)
+class Hit:
+    """Something wrong: its kind, the state before it, and the agent, act and step (rows of the tables) that make it."""
+
+    wrong: Wrong
+    depth: int
+    state: U64
+    agent: int
+    act: int
+    step: int
+
+
+Listener = Callable[[Progress], None]
+
+
+class Search:
+    """One search. ``levels`` are the states in the order in which they were found, where they are kept."""
+
+    def __init__(
+        self, packed: Packed, bounds: Bounds, stop: frozenset[Wrong] = frozenset(), reducing: bool = False, keep: bool = True
+    ) -> None:
+        self.packed = packed
+        self.bounds = bounds
+        self.reducing = reducing
+        self.keep = keep
+        self.engine: Any = specialised(packed.layout.words)
+        self.tables = self.engine.Tables(*(getattr(packed, name) for name in self.engine.Tables._fields))
+        words = packed.layout.words
+        self.table = np.zeros((FIRST_TABLE, words), np.uint64)
+        self.frontier = packed.layout.first()
+        self.following = np.zeros((FIRST_LEVEL, words), np.uint64)
+        self.counters = np.zeros(8, np.uint64)
+        self.counters[STOP] = sum(1 << one for one in stop)
+        self.found = np.zeros((KINDS, words + 3), np.uint64)
+        self.batch = np.zeros((BATCH, words), np.uint64)
+        self.slots = np.zeros(BATCH, np.uint64)
+        self.levels: list[U64] = []
+        self.hits: dict[Wrong, Hit] = {}
+        self.depth = 0
+        self.incomplete = ""
+        self.started = time.monotonic()
+        self.engine.insert(self.table, self.frontier, np.uint64(0))
+        self.counters[USED] = 1
+
+    @property
+    def states(self) -> int:
+        """How many states were found."""
+        return int(self.counters[USED])
+
+    @property
+    def transitions(self) -> int:
+        """How many steps from one state to another were found."""
+        return int(self.counters[TRANSITIONS])
+
+    @property
+    def landings(self) -> int:
+        """How many of them are landings where they were asked for."""
+        return int(self.counters[LANDINGS])
+
+    @property
+    def goals(self) -> int:
+        """How many states have the operating system at its end, and everybody landed who was asked to."""
+        return int(self.counters[GOALS])
+
+    @property
+    def bytes(self) -> int:
+        """How much memory the states take."""
+        kept = sum(level.nbytes for level in self.levels)
+        return self.table.nbytes + self.frontier.nbytes + self.following.nbytes + kept
+
+    def run(self, listener: Listener | None = None) -> None:
+        """Search until all was seen, something is wrong that ends it, or a bound is reached."""
+        while len(self.frontier) and not self.incomplete:
+            if self.depth >= self.bounds.depth:
+                self.incomplete = f"no deeper than {self.depth} steps"
+                return
+            self.level(listener)
+
+    def level(self, listener: Listener | None = None) -> None:
+        """Expand one level."""
+        if self.keep:
+            self.levels.append(self.frontier)
+        self.counters[NEXT] = 0
+        at = 0
+        while at < len(self.frontier):
+            end = min(at + CHUNK, len(self.frontier))
+            at = self._expand(at, end)
+            self._note()
+            if listener:
+                listener(self._progress())
+            if int(self.counters[FOUND]) & int(self.counters[STOP]):
+                self.incomplete = "a violation ends it"
+                return
+            if at < end:
+                self._grow()
+            if self.incomplete:
+                return
+        self.frontier = self.following[: int(self.counters[NEXT])].copy()
+        self.depth += 1 if len(self.frontier) else 0
+
+    def _expand(self, at: int, end: int) -> int:
+        room = self.engine.Room(self.table, self.following, self.batch, self.slots, self.counters, self.found)
+        limit, most = int(LOAD * len(self.table)), self.packed.most
+        return int(self.engine.expand(self.tables, room, self.frontier, at, end, limit, most, self.reducing))
+
+    def _note(self) -> None:
+        for wrong in Wrong:
+            if int(self.counters[FOUND]) >> wrong & 1 and wrong not in self.hits:
+                words = self.packed.layout.words
+                row = self.found[wrong]
+                rest = (int(one) for one in row[words:])
+                self.hits[wrong] = Hit(wrong, self.depth + 1, row[:words].copy(), *rest)
+
+    def _grow(self) -> None:
+        most = self.packed.most + BATCH
+        if self.states > self.bounds.states:
+            self.incomplete = f"more than {self.bounds.states} states"
+        elif int(self.counters[NEXT]) + most > len(self.following):
+            more = np.zeros((2 * len(self.following) + most, self.following.shape[1]), np.uint64)
+            if self._fits(more.nbytes):
+                more[: int(self.counters[NEXT])] = self.following[: int(self.counters[NEXT])]
+                self.following = more
+        else:
+            table = np.zeros((2 * len(self.table) + 2 * most, self.table.shape[1]), np.uint64)
+            if self._fits(table.nbytes):
+                self.engine.rehash(self.table, table)
+                self.table = table
+
+    def _fits(self, more: int) -> bool:
+        if self.bytes + more > self.bounds.memory:
+            self.incomplete = f"more than {self.bounds.memory >> 20} MiB of states"
+        return not self.incomplete
+
+    def _progress(self) -> Progress:
+        seconds = time.monotonic() - self.started
+        return Progress(self.states, int(self.counters[NEXT]), self.depth, self.bytes, seconds)
