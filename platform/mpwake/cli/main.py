@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "mpwake.cli.run",
     "report": "mpwake.cli.report",
+    "compare": "mpwake.cli.compare",
     "list": "mpwake.cli.registry",
     "explain": "mpwake.cli.registry",
     "coverage": "mpwake.cli.registry",
@@ -36,6 +37,7 @@ COMMANDS = {
 SUMMARIES = {
     "run": "Judge a target, and report clause by clause.",
     "report": "Make a report of an earlier run from its event stream.",
+    "compare": "Tell what was fixed and what broke between two runs.",
     "list": "List requirements, scenarios, platforms, mutants or editions.",
     "explain": "Tell all about one requirement.",
     "coverage": "Show which requirements have scenarios, checks and mutants.",

@@ -27,6 +27,7 @@ MAX_LINES = 1_000_000
 MAX_ROWS = 40
 MAX_PAGE = 32
 INCOMPLETE = "incomplete"
+CUT = "the run ended before this was judged"
 
 
 @attrs.frozen
@@ -279,7 +280,7 @@ def _merged(selected: Selected, scenarios: list[Finished], complete: bool) -> Re
     unfinished = len(scenarios) < len(selected.scenarios)
     if not judged or (unfinished and not complete):
         cut = Verdict.INCONCLUSIVE if not judged else merge([Verdict.INCONCLUSIVE, *(one.verdict for one in judged)])
-        why = next((one.reason for one in judged if one.verdict is cut), "the run ended before this was judged")
+        why = next((one.reason for one in judged if one.verdict is cut), CUT)
         return Result(selected, cut, why, selected.weight, tuple(scenarios))
     verdict = merge(one.verdict for one in judged)
     reason = next((one.reason for one in judged if one.verdict is verdict and one.reason), "")
