@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 import click
@@ -12,14 +13,28 @@ from mpwake.cli.registry import FORM, Row, print_rows
 from mpwake.spec.editions import Edition
 from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.spec.requirements import Role
-from mpwake.spec.verdicts import EXIT_INCOMPLETE
+from mpwake.spec.verdicts import EXIT_HARNESS, EXIT_INCOMPLETE, Verdict
 from mpwake.suite.engine import Options, run
 from mpwake.suite.selection import select
 from mpwake.targets import open_target
+from mpwake.targets.base import Target
 from mpwake.targets.firmware.archive import UnavailableError
-from mpwake.targets.firmware.corpus import Comparison, Fetched, Specimen, cache_folder, compare, corpus, fetch, image_in
+from mpwake.targets.firmware.corpus import (
+    Changed,
+    Comparison,
+    Fetched,
+    Specimen,
+    cache_folder,
+    catch,
+    changed_loops,
+    compare,
+    corpus,
+    fetch,
+    image_in,
+)
 
 EXIT_DIFFERS = 1
+T = TypeVar("T")
 NAMES = click.argument("names", nargs=-1, metavar="[NAME]...")
 
 
@@ -40,16 +55,19 @@ class Outcome:
 
 
 def _chosen(names: tuple[str, ...]) -> tuple[Specimen, ...]:
-    known = {one.name: one for one in corpus()}
+    return _named(names, {one.name: one for one in corpus()}, "image")
+
+
+def _named(names: tuple[str, ...], known: dict[str, T], what: str) -> tuple[T, ...]:
     for name in names:
         if name not in known:
-            raise InputError(f"no image {name!r} in the corpus", hint=did_you_mean(name, known))
+            raise InputError(f"no {what} {name!r} in the corpus", hint=did_you_mean(name, known))
     return tuple(known[name] for name in dict.fromkeys(names)) or tuple(known.values())
 
 
-def _told(rows: list[Row], states: tuple[str, ...]) -> None:
+def _told(rows: list[Row], states: tuple[str, ...], what: str = "images") -> None:
     counted = [f"{sum(row['state'] == state for row in rows)} {state}" for state in states]
-    click.echo(f"{len(rows)} images: {', '.join(counted)}", err=True)
+    click.echo(f"{len(rows)} {what}: {', '.join(counted)}", err=True)
 
 
 def _fetched(one: Fetched) -> Row:
@@ -88,10 +106,14 @@ def outcome(specimen: Specimen, cache: Path) -> Outcome:
         image = image_in(cache, specimen)
     except UnavailableError as error:
         return Outcome(specimen, skipped=error.reason)
-    target = open_target(f"firmware:{image}").held_to(Edition(specimen.edition), "the corpus says so")
-    scenarios = select((), frozenset({Role.RECEIVER}), target.platform)
-    judged = run(target, scenarios, Options(command=tuple(sys.argv[1:])))
-    return Outcome(specimen, compare(specimen, {one.selected.id: one.verdict for one in judged.results}))
+    return Outcome(specimen, compare(specimen, _verdicts(open_target(f"firmware:{image}"), specimen)))
+
+
+def _verdicts(target: Target, specimen: Specimen) -> dict[str, Verdict]:
+    held = target.held_to(Edition(specimen.edition), "the corpus says so")
+    scenarios = select((), frozenset({Role.RECEIVER}), held.platform)
+    judged = run(held, scenarios, Options(command=tuple(sys.argv[1:])))
+    return {one.selected.id: one.verdict for one in judged.results}
 
 
 def row(one: Outcome) -> Row:
@@ -126,3 +148,38 @@ def run_command(names: tuple[str, ...], form: str) -> int:
     if "differs" in states:
         return EXIT_DIFFERS
     return 0 if "as known" in states else EXIT_INCOMPLETE
+
+
+def changed_row(one: Changed, cache: Path) -> Row:
+    """Judge one changed loop, and return its line. Raises ``InputError`` for a change that does not fit."""
+    from mpwake.targets.firmware.declared import open_changed
+
+    specimen = {each.name: each for each in corpus()}[one.specimen]
+    plain: Row = {"name": one.name, "title": one.title, "image": one.specimen}
+    try:
+        image = image_in(cache, specimen)
+    except UnavailableError as error:
+        return {**plain, "state": "skipped", "caught": [], "missed": [], "also_trips": [], "reason": error.reason}
+    found = catch(one, specimen, _verdicts(open_changed(image, one.patches, one.name), specimen))
+    told = {"caught": list(found.caught), "missed": list(found.missed), "also_trips": list(found.also)}
+    return {**plain, "state": found.state, **told, "undecided": list(found.undecided), "reason": ""}
+
+
+@corpus_command.command("mutants")
+@NAMES
+@FORM
+def mutants_command(names: tuple[str, ...], form: str) -> int:
+    """Judge AP loops of images with bytes changed: each fault must be caught, and what conforms must pass.
+
+    Exits with 3 when a fault survives, since the suite is at fault then, with 1 when a loop that was made better is not
+    found so, and with 4 when no image was there.
+    """
+    cache, chosen = cache_folder(), _named(names, {one.name: one for one in changed_loops()}, "changed loop")
+    with click.progressbar(chosen, label="loops", file=sys.stderr, hidden=not sys.stderr.isatty()) as loops:
+        rows = [changed_row(one, cache) for one in loops]
+    print_rows(rows, form, ("name", "state", "caught", "missed", "also_trips", "reason", "title"))
+    _told(rows, ("caught", "made good", "SURVIVES", "differs", "skipped"), "changed loops")
+    states = {one["state"] for one in rows}
+    if "SURVIVES" in states:
+        return EXIT_HARNESS
+    return EXIT_DIFFERS if "differs" in states else 0 if states - {"skipped"} else EXIT_INCOMPLETE

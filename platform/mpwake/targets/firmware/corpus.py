@@ -19,6 +19,7 @@ from mpwake.spec.document import described
 from mpwake.spec.resources import relative, scenarios
 from mpwake.spec.verdicts import Verdict
 from mpwake.targets.firmware.archive import Archive, UnavailableError, digest, open_archive, unpack
+from mpwake.targets.firmware.patches import Patch
 
 
 @attrs.frozen
@@ -52,10 +53,23 @@ class Specimen:
 
 
 @attrs.frozen
+class Changed:
+    """The AP loop of an image with bytes changed, and what must come of it."""
+
+    name: str = described("Its name")
+    title: str = described("What the changed loop does, in one line")
+    specimen: str = described("The name of the image")
+    patches: tuple[Patch, ...] = described("The changes")
+    fails: tuple[str, ...] = described("The requirements that it must fail; none for a change for the better", ())
+    passes: tuple[str, ...] = described("What the image itself fails, and such a change makes good", ())
+
+
+@attrs.frozen
 class CorpusFile:
     """A file of the corpus."""
 
-    specimens: tuple[Specimen, ...] = described("The images")
+    specimens: tuple[Specimen, ...] = described("The images", ())
+    changed: tuple[Changed, ...] = described("AP loops of images, with bytes changed", (), key="mutants")
 
 
 @attrs.frozen
@@ -87,11 +101,19 @@ class Comparison:
         return not (self.news or self.gone or self.undecided or self.reason)
 
 
+def _files() -> Iterator[CorpusFile]:
+    for path in sorted(scenarios("corpus").glob("*.yaml")):
+        yield document.decode(document.load(path, relative(path)), CorpusFile)
+
+
 def corpus() -> tuple[Specimen, ...]:
     """Return every image that the corpus knows. Raises ``InputError`` for a mistake in its files."""
-    files = sorted(scenarios("corpus").glob("*.yaml"))
-    read = (document.decode(document.load(path, relative(path)), CorpusFile) for path in files)
-    return tuple(one for file in read for one in file.specimens)
+    return tuple(one for file in _files() for one in file.specimens)
+
+
+def changed_loops() -> tuple[Changed, ...]:
+    """Return every changed loop that the corpus knows. Raises ``InputError`` for a mistake in its files."""
+    return tuple(one for file in _files() for one in file.changed)
 
 
 def cache_folder() -> Path:
@@ -190,3 +212,36 @@ def compare(specimen: Specimen, verdicts: Mapping[str, Verdict]) -> Comparison:
         reason = "an AP loop was found, and none is known" if seen else "no AP loop was judged, and one is known"
     undecided = named[Verdict.INCONCLUSIVE] | named[Verdict.ERROR]
     return Comparison(tuple(sorted(fails - known)), tuple(sorted(known - fails)), tuple(sorted(undecided)), reason)
+
+
+State = Literal["caught", "made good", "SURVIVES", "differs"]
+
+
+@attrs.frozen
+class Caught:
+    """What a run says of a changed loop: what it was to fail and does, what it was to fail and does not, what else."""
+
+    caught: tuple[str, ...]
+    missed: tuple[str, ...]
+    also: tuple[str, ...]
+    undecided: tuple[str, ...]
+    state: State
+
+
+def catch(changed: Changed, specimen: Specimen, verdicts: Mapping[str, Verdict]) -> Caught:
+    """Hold the verdicts of a whole run against what must come of a change.
+
+    A fault is caught when all fails that it must fail. A change for the better leaves nothing new, nothing open, and
+    makes good what it is to make good.
+    """
+    failing = {one for one, verdict in verdicts.items() if verdict is Verdict.FAIL}
+    undecided = {one for one, verdict in verdicts.items() if verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR)}
+    must, also = set(changed.fails), failing - set(specimen.fails) - set(changed.fails)
+    good = all(verdicts.get(one) is Verdict.PASS for one in changed.passes)
+    state: State
+    if must:
+        state = "caught" if must <= failing else "SURVIVES"
+    else:
+        state = "made good" if good and not also and not undecided else "differs"
+    caught, missed, more, left = (tuple(sorted(one)) for one in (must & failing, must - failing, also, undecided))
+    return Caught(caught, missed, more, left, state)

@@ -11,6 +11,7 @@ from mpwake.checks.core import not_testable
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import Trace
 from mpwake.model.probe import probe
+from mpwake.spec import document
 from mpwake.spec.document import Node
 from mpwake.spec.editions import Edition
 from mpwake.spec.requirements import Role
@@ -18,7 +19,7 @@ from mpwake.targets.base import Source, Target
 from mpwake.targets.firmware.declaration import Declared, read_declaration
 from mpwake.targets.firmware.form import ImageDeclaration, ModuleCode, Private
 from mpwake.targets.firmware.open import PROCESSORS, Driver, check_extra, note_of, sources_of
-from mpwake.targets.firmware.patches import warning
+from mpwake.targets.firmware.patches import Patch, warning
 
 if TYPE_CHECKING:
     from mpwake.targets.firmware.stage import Layout, Stage
@@ -83,6 +84,12 @@ class Indexed:
 def open_declared(path: Path, node: Node) -> Target:
     """Open a declaration that was read from ``path``. Raises ``InputError`` for a value that cannot be."""
     return target_of(read_declaration(node, path.parent), str(path))
+
+
+def open_changed(image: Path, patches: tuple[Patch, ...], name: str) -> Target:
+    """Open a firmware image with bytes of its AP loop changed. Raises ``InputError`` where other bytes stand."""
+    plain = {"kind": "firmware", "image": {"file": str(image)}, "patches": document.encode(patches)}
+    return target_of(read_declaration(document.from_plain(plain, name), Path()), name)
 
 
 def target_of(declared: Declared, name: str) -> Target:
