@@ -25,7 +25,7 @@ PROGRAM = "qemu-system-x86_64"
 OLDEST = (7, 2)
 INSTALL = "install QEMU 7.2 or later for x86 (Debian: qemu-system-x86), or name one with MPWAKE_QEMU"
 # One instruction takes 2**SHIFT ns of the machine's time.
-SHIFT = 5
+SHIFT = 4
 _CPU = "max,cx16=off"
 _ASKED = 20.0
 _CHUNK = 1 << 20
