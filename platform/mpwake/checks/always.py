@@ -14,7 +14,8 @@ ALWAYS: dict[Role, tuple[str, ...]] = {
         *("ORD-01", "ORD-06", "TMO-04", "MEM-05", "MEM-09"),
     ),
     Role.RECEIVER: (
-        *("RCV-02", "RCV-05", "RCV-06", "RCV-08", "RCV-09", "ORD-05", "ORD-09", "ORD-10", "MEM-06", "MEM-07"),
+        *("RCV-02", "RCV-05", "RCV-06", "RCV-08", "RCV-09", "ORD-04", "ORD-05", "ORD-09", "ORD-10"),
+        *("MEM-06", "MEM-07"),
     ),
 }
 

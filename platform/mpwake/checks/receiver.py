@@ -29,7 +29,7 @@ from mpwake.checks.loop import (
 from mpwake.checks.page import HIGH_VECTOR, POISONED
 from mpwake.checks.traffic import NAMES, OS_HEADER, OS_SECTION
 from mpwake.evidence.behaviour import Behaviour
-from mpwake.evidence.trace import Event, Kind, Trace
+from mpwake.evidence.trace import SENDER, Event, Kind, Trace
 from mpwake.model.agent import FIELDS
 
 SPARSE = "the operating system wakes them in another order, with sparse APIC IDs"
@@ -230,8 +230,22 @@ def needs_no_events(behaviour: Behaviour) -> Iterator[Finding]:
 
 @receiver("ORD-04", FIELDS_CHANGED, "no processor joins the ApicId of one command with the Command of another")
 def values_of_one_command(trace: Trace) -> Iterator[Seen]:
-    """Judge every landing against the command that was pending, over all schedules."""
+    """Judge every landing against the command that was pending, and that none is taken before it is sent."""
     yield from _none_on_anothers(trace)
+    yield from _taken_unsent(trace)
+
+
+def _taken_unsent(trace: Trace) -> Iterator[Seen]:
+    # A processor that has seen the Command of another's command takes the ApicId of its own, which is not sent yet.
+    command, acknowledged = int.from_bytes(trace.before[:2], "little"), set()
+    for one in trace.stores():
+        first = one.agent != SENDER and one.agent not in acknowledged
+        if first and one.touches(0, 2) and not command and not one.value & 0xFFFF:
+            found = f"AP {trace.ids[one.agent]:#x} acknowledges while Command is 0"
+            yield Seen(False, found, "an acknowledgement of a command that was sent", one)
+        if (one.offset, one.width >= 2) == (0, True):
+            command = one.value & 0xFFFF
+            acknowledged |= {one.agent}
 
 
 @receiver(

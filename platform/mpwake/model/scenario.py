@@ -47,7 +47,7 @@ class Pinned:
     """An implementation as it was when a scenario was written."""
 
     location: str = described("The target, KIND:LOCATION or a target .yaml; a relative path counts from this file")
-    sha256: str = described("SHA-256 of the machine code; before it come the image and the module, where it is from one")
+    sha256: str = described("SHA-256 of the machine code, behind the image and the module where it is from one")
 
     def __attrs_post_init__(self) -> None:
         if not re.fullmatch("[0-9a-f]{64}", self.sha256):

@@ -211,7 +211,7 @@ class Machine:
 
     def _local(self, number: int, left: bool = False) -> int:
         processor = self.stage.processors[number]
-        state = processor.rip.to_bytes(8, "little") if left else digest(processor.state())
+        state = processor.rip.to_bytes(8, "little") if left else digest(processor)
         found = self.locals.number((number, left, state))
         if found == len(self.contexts):
             self.contexts.append(None if left else processor.uc.context_save())

@@ -21,7 +21,7 @@ from mpwake.model.twin import RUNNING, Effect, Twin
 from mpwake.spec import document
 from mpwake.targets.firmware.drive import ASLEEP, AWAKE, GONE, LANDED, Side, Trial
 from mpwake.targets.firmware.listing import instruction
-from mpwake.targets.firmware.machine import PAGE, Access, Done
+from mpwake.targets.firmware.machine import PAGE, Access, Done, Processor
 from mpwake.targets.firmware.stage import Stage
 from mpwake.targets.firmware.tdx import Tdx
 
@@ -55,9 +55,9 @@ def os_state(twin: Twin) -> tuple[Any, ...]:
     return twin.pc[SENDER], twin.status[SENDER], registers, frozenset(twin.woken), twin.position
 
 
-def digest(state: bytes) -> bytes:
+def digest(one: Processor) -> bytes:
     """Return what stands for a processor's state where states are compared."""
-    return hashlib.blake2b(state, digest_size=16).digest()
+    return hashlib.blake2b(repr(one.visible()).encode(), digest_size=16).digest()
 
 
 class Interleaved(Trial):
@@ -139,7 +139,7 @@ class Interleaved(Trial):
         processor = self.stage.processors[one.number]
         if one.status in (LANDED, GONE):
             return one.status, processor.rip.to_bytes(8, "little")
-        return AWAKE, digest(processor.state())
+        return AWAKE, digest(processor)
 
     def _wait(self, busy: bool) -> None:
         """Let no time pass."""

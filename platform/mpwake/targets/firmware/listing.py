@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 from capstone import CS_ARCH_X86, CS_MODE_64, Cs
@@ -18,12 +19,17 @@ def listing(code: bytes, address: int) -> dict[int, str]:
 
 def instruction(code: bytes, address: int) -> tuple[str, str]:
     """Return the bytes and the text of the instruction that code begins with."""
-    size, text = _one(Cs(CS_ARCH_X86, CS_MODE_64), code, address)
+    size, text = _one(_engine(), code, address)
     return code[:size].hex(" "), text
 
 
+@functools.cache
+def _engine() -> Cs:
+    return Cs(CS_ARCH_X86, CS_MODE_64)
+
+
 def _lines(code: bytes, address: int) -> Iterator[tuple[int, str]]:
-    engine = Cs(CS_ARCH_X86, CS_MODE_64)
+    engine = _engine()
     at = 0
     while at < len(code):
         size, text = _one(engine, code[at:], address + at)

@@ -29,6 +29,10 @@ EFER_IN_TD = 0x901
 GENERAL = NAMES
 NUMBERS = {name: getattr(x86, f"UC_X86_REG_{name.upper()}") for name in (*GENERAL, "rip", "rflags")}
 _STATE = [NUMBERS[name] for name in NUMBERS]
+_SYSTEM = ("cr0", "cr2", "cr3", "cr4", "cr8", "cs", "ds", "es", "fs", "gs", "ss", "fs_base", "gs_base")
+_TABLES = ("gdtr", "idtr", "ldtr", "tr")
+_VECTORS = (*(f"fp{n}" for n in range(8)), "fpsw", "fpcw", "fptag", "mxcsr", *(f"ymm{n}" for n in range(16)))
+_ALL = [getattr(x86, f"UC_X86_REG_{name.upper()}") for name in (*_SYSTEM, *_TABLES, *_VECTORS)]
 # Descriptors of flat segments: none, 32-bit code, data.
 FLAT = (0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF)
 _HLT, _RDMSR, _MONITOR, _MWAIT = b"\xf4", b"\x0f\x32", b"\x0f\x01\xc8", b"\x0f\x01\xc9"
@@ -219,6 +223,11 @@ class Processor:
         """Return all of the processor's state, to be compared."""
         self.uc.context_update(self._context)
         return bytes(self._context)
+
+    def visible(self) -> tuple[Any, ...]:
+        """Return the registers that instructions can tell apart, the same on each of several processors."""
+        others = (self.uc.reg_read(number) for number in _ALL)
+        return (*self.uc.reg_read_batch(_STATE), *others, self.uc.msr_read(EFER))
 
     def write(self, **registers: int) -> None:
         """Set registers by name."""
