@@ -55,6 +55,16 @@ class _Reader:
         self.open: _Open | None = None
         self.trials = 0
 
+    def finished(self) -> Recording:
+        """Return what was read. A boot that was cut keeps what was seen of it; a trial of a probe does not."""
+        if self.read is None:
+            raise InputError("no header: this is not a trace of mpwake", self.name)
+        if self.open is not None and not self.open.trial.says:
+            last = self.open.events[-1].time if self.open.events else 0
+            self._ended(self.read, self.open, End("end", last))
+        self.read.last = self.number
+        return self.read
+
     def error(self, message: str, hint: str = "") -> InputError:
         return InputError(message, f"{self.name}:{self.number}", hint)
 
@@ -178,10 +188,7 @@ def parse(data: bytes, name: str) -> Recording:
         if found is None:
             break
         reader.take(_decoded(found, name, number))
-    if reader.read is None:
-        raise InputError("no header: this is not a trace of mpwake", name)
-    reader.read.last = reader.number
-    return reader.read
+    return reader.finished()
 
 
 def _split(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
