@@ -1,12 +1,12 @@
 # make run: the main job.  make test: all tests.  Each makes the virtual environment that it needs.
-.PHONY: run test lint docs bench clean help
+.PHONY: run test lint docs bench bench-firmware clean help
 
 help:
 	@echo "make run    judge the reference platform; reports go to reports/out/"
 	@echo "make test   lint, types, imports, the built wheel, and all tests (tox)"
 	@echo "make lint   the quick part of it: ruff, feature linter, imports, mypy"
 	@echo "make docs   a page for each requirement, in docs/site/"
-	@echo "make bench  the benchmarks, side by side"
+	@echo "make bench  the benchmarks, side by side; make bench-firmware those of machine code"
 	@echo "make clean  take away what the others made"
 
 .venv/.made: pyproject.toml .ci/find-python
@@ -34,6 +34,10 @@ docs: .venv/.made
 bench: .venv/.made
 	.venv/bin/python benchmarks/start.py
 	.venv/bin/python benchmarks/model.py
+
+bench-firmware: .venv/.made
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[firmware]'
+	.venv/bin/python benchmarks/firmware.py
 
 clean:
 	rm -rf .venv .venv-tox .tox reports/out docs/site tests/.cache

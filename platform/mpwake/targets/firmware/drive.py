@@ -173,7 +173,7 @@ class Trial:
 
     def _turn(self) -> None:
         awake = self._awake()
-        free = [one for one in awake if one.held <= self.time]
+        free = [one for one in awake if one.held <= self.time] if self.probe.host.pauses else awake
         if awake and not free and (self._done() or self._polls()):
             self.time = min(one.held for one in awake)
             return
