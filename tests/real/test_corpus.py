@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mpwake.targets.firmware.archive import digest
-from mpwake.targets.firmware.corpus import Specimen, corpus
+from mpwake.targets.firmware.corpus import Changed, Specimen, changed_loops, corpus
 from support.cli import environment
 from support.tools import run
 
@@ -28,6 +28,29 @@ def cached(cache: Path) -> list[Specimen]:
             shutil.copy(named, place)
             there.append(one)
     return there
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Specimen]:
+    there = cached(tmp_path / "mpwake" / "corpus")
+    monkeypatch.setattr(os, "environ", environment(XDG_CACHE_HOME=str(tmp_path)))
+    return there
+
+
+@pytest.mark.parametrize("one", changed_loops(), ids=lambda one: one.name)
+def test_a_changed_loop_is_found_to_be_what_it_is(one: Changed, cache: list[Specimen], tmp_path: Path) -> None:
+    if one.specimen not in {specimen.name for specimen in cache}:
+        pytest.skip(f"no image {one.specimen}")
+    result = run(shutil.which("mpwake") or "mpwake", "corpus", "mutants", one.name, "--format", "json", cwd=tmp_path)
+    (row,) = json.loads(result.stdout)
+    assert (row["state"], row["missed"]) == ("caught" if one.fails else "made good", [])
+    assert row["caught"] == sorted(one.fails)
+    assert result.returncode == 0
+
+
+def test_nine_faults_and_one_change_for_the_better_are_there() -> None:
+    assert sum(bool(one.fails) for one in changed_loops()) >= 9
+    assert any("RCV-09" in one.passes and not one.fails for one in changed_loops())
 
 
 def test_every_image_that_is_there_is_as_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,10 +21,22 @@ from mpwake.spec.requirements import Role, registry
 from mpwake.spec.resources import scenarios
 from mpwake.spec.verdicts import Verdict
 from mpwake.targets.base import Target
-from mpwake.targets.firmware import archive
+from mpwake.targets.firmware import archive, declared
 from mpwake.targets.firmware.archive import UnavailableError, source_of
-from mpwake.targets.firmware.corpus import Comparison, CorpusFile, Specimen, compare, corpus, fetch, image_in
+from mpwake.targets.firmware.corpus import (
+    Changed,
+    Comparison,
+    CorpusFile,
+    Specimen,
+    catch,
+    changed_loops,
+    compare,
+    corpus,
+    fetch,
+    image_in,
+)
 from mpwake.targets.firmware.drive import trials
+from mpwake.targets.firmware.patches import Patch
 from mpwake.targets.firmware.stage import bare_stage
 from support.machine_code import changed
 
@@ -295,6 +307,49 @@ def test_a_digest_that_is_none_is_told_with_its_place(tmp_path: Path) -> None:
     assert caught.value.where.startswith(f"{path}:4:")
 
 
+# Changed loops
+
+
+def changed_loop(fails: tuple[str, ...] = (), passes: tuple[str, ...] = ()) -> Changed:
+    patch = Patch(at=0, old="90", new="91", why="x")
+    return Changed(name="x", title="x", specimen="one", patches=(patch,), fails=fails, passes=passes)
+
+
+GOOD = {**AS_KNOWN, "RCV-09": Verdict.PASS}
+
+
+@pytest.mark.parametrize(
+    ("fails", "passes", "verdicts", "state"),
+    [
+        (("RCV-01",), (), {**AS_KNOWN, "RCV-01": Verdict.FAIL}, "caught"),
+        (("RCV-01",), (), {**AS_KNOWN, "RCV-01": Verdict.FAIL, "RCV-02": Verdict.FAIL}, "caught"),
+        (("RCV-01", "RCV-02"), (), {**AS_KNOWN, "RCV-01": Verdict.FAIL}, "SURVIVES"),
+        (("RCV-01",), (), {**AS_KNOWN, "RCV-01": Verdict.INCONCLUSIVE}, "SURVIVES"),
+        (("RCV-01",), (), {}, "SURVIVES"),
+        ((), ("RCV-09",), GOOD, "made good"),
+        ((), ("RCV-09",), AS_KNOWN, "differs"),
+        ((), ("RCV-09",), {**GOOD, "RCV-09": Verdict.NOT_TESTABLE}, "differs"),
+        ((), ("RCV-09",), {**GOOD, "RCV-01": Verdict.FAIL}, "differs"),
+        ((), ("RCV-09",), {**GOOD, "RCV-01": Verdict.INCONCLUSIVE}, "differs"),
+    ],
+)
+def test_a_changed_loop_is_caught_when_all_fails_that_must(
+    fails: tuple[str, ...], passes: tuple[str, ...], verdicts: dict[str, Verdict], state: str
+) -> None:
+    found = catch(changed_loop(fails, passes), KNOWN, verdicts)
+    assert found.state == state
+    assert set(found.caught) | set(found.missed) == set(fails)
+
+
+def test_the_changed_loops_name_images_and_requirements() -> None:
+    known = {one.name: one for one in corpus()}
+    for one in changed_loops():
+        assert set(one.fails) | set(one.passes) <= registry().requirements.keys()
+        assert set(one.passes) <= set(known[one.specimen].fails)
+        assert one.fails or one.passes
+    assert len({one.name for one in changed_loops()}) == len(changed_loops())
+
+
 # The commands
 
 
@@ -368,3 +423,20 @@ def test_run_prints_what_is_new_and_what_is_known_no_more(
     assert (wrong["state"], wrong["news"], wrong["no_longer_fails"]) == ("differs", ["TDX-05"], ["RCV-09"])
     assert told == "1 images: 0 as known, 1 differs, 0 skipped\n"
     assert opened == [f"firmware:{image_in(machine.cache, one)}" for one in known]
+
+
+def test_changed_loops_are_judged_and_a_survivor_is_the_suites_fault(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = (specimen("one", machine.publish(), fails=["RCV-13", "RST-13", "TDX-05"]),)
+    monkeypatch.setattr(command, "corpus", lambda: known)
+    monkeypatch.setattr(command, "changed_loops", lambda: (changed_loop(fails=("RCV-09",)),))
+    monkeypatch.setattr(declared, "open_changed", lambda _image, _patches, _name: bare(changed()))
+    assert called(capsys, "mutants")[0] == 4
+    assert called(capsys, "fetch")[0] == 0
+    code, out, told = called(capsys, "mutants", "--format", "json")
+    (row,) = json.loads(out)
+    assert (code, row["state"], row["missed"]) == (3, "SURVIVES", ["RCV-09"])
+    assert told == "1 changed loops: 0 caught, 0 made good, 1 SURVIVES, 0 differs, 0 skipped\n"
+    with pytest.raises(InputError, match="no changed loop 'y' in the corpus"):
+        called(capsys, "mutants", "y")

@@ -24,6 +24,7 @@ from mpwake.targets import open_target
 from mpwake.targets.base import Target
 from mpwake.targets.firmware import elf
 from mpwake.targets.firmware.declaration import MAX_CODE, MAX_FILE
+from support.executables import elf_object
 from support.machine_code import CONFORMING, SMALL, assemble
 
 RECEIVER = Role.RECEIVER
@@ -237,30 +238,12 @@ def test_the_smoke_test_takes_declarations_only(tmp_path: Path) -> None:
     assert checked(tmp_path / "none.yaml").endswith("declaration: cannot be read: No such file or directory")
 
 
-def object_file(code: bytes, symbols: dict[str, tuple[int, int]], relocation: int | None = None) -> bytes:
-    """Return an ELF object: the code in section 1, at address 0x100, and symbols by name: section and value."""
-    names, table = b"\0", bytes(24)
-    for name, (section, value) in symbols.items():
-        table += struct.pack("<IBBHQQ", len(names), 0, 0, section, value, 0)
-        names += name.encode() + b"\0"
-    moved = b"" if relocation is None else struct.pack("<QQq", relocation, 0, 0)
-    parts = ((1, 0x100, code, 0, 0), (2, 0, table, 3, 0), (3, 0, names, 0, 0), (4, 0, moved, 2, 1))
-    at, heads, body = 64, bytes(64), b""
-    for kind, address, data, link, info in parts:
-        heads += struct.pack("<IIQQQQIIQQ", 0, kind, 0, address, at + len(body), len(data), link, info, 1, 0)
-        body += data
-    head = struct.pack(
-        "<4sBB10xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 62, 1, 0, 0, at + len(body), 0, 64, 0, 0, 64, len(parts) + 1, 0
-    )
-    return head + body + heads
-
-
 SYMBOLS = {"begin": (1, 0x102), "finish": (1, 0x102 + 46), "far": (1, 0x900), "outer": (0xFFF1, 1)}
 ELF = ("  at:", "  format: elf\n  start: begin\n  end: finish\n  at:")
 
 
 def test_code_is_cut_out_of_an_elf_file(tmp_path: Path) -> None:
-    data = object_file(b"\xcc\xcc" + assemble(SMALL) + b"\xcc", SYMBOLS)
+    data = elf_object(b"\xcc\xcc" + assemble(SMALL) + b"\xcc", SYMBOLS)
     path = declared(tmp_path, ELF, code=data)
     assert open_target(str(path)).sources[0].data == assemble(SMALL)
     assert checked(path).startswith("F: 46 bytes of code")
@@ -277,24 +260,24 @@ def test_code_is_cut_out_of_an_elf_file(tmp_path: Path) -> None:
 )
 def test_symbols_that_do_not_enclose_code_are_told(start: str, end: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        elf.between(object_file(bytes(60), SYMBOLS), start, end)
+        elf.between(elf_object(bytes(60), SYMBOLS), start, end)
 
 
 def test_an_elf_file_that_is_none_or_not_linked_is_refused(tmp_path: Path) -> None:
     assert refused(declared(tmp_path, ELF)) == "F:3:9: 'loop.bin': not an ELF file of 64 bits for x86"
-    moved = object_file(bytes(60), SYMBOLS, relocation=0x110)
+    moved = elf_object(bytes(60), SYMBOLS, relocation=0x110)
     assert "the code has a relocation at 0x110: link it first" in refused(declared(tmp_path, ELF, code=moved))
 
 
 @pytest.mark.parametrize("step", range(1, 8))
 def test_an_elf_file_that_was_cut_off_is_refused(step: int) -> None:
-    data = object_file(bytes(60), SYMBOLS)
+    data = elf_object(bytes(60), SYMBOLS)
     with pytest.raises(ValueError, match=r"outside the file|not an ELF|no symbols|no bytes"):
         elf.between(data[: len(data) * step // 8], "begin", "finish")
 
 
 def test_an_elf_file_whose_tables_are_huge_is_refused_at_once() -> None:
-    data = bytearray(object_file(bytes(60), SYMBOLS))
+    data = bytearray(elf_object(bytes(60), SYMBOLS))
     symbols = struct.unpack_from("<Q", data, 40)[0] + 2 * 64
     struct.pack_into("<Q", data, symbols + 32, 1 << 60)
     with pytest.raises(ValueError, match="more than 200000 symbols"):
@@ -307,7 +290,7 @@ def test_an_elf_file_whose_tables_are_huge_is_refused_at_once() -> None:
 @settings(deadline=None)
 @given(at=st.integers(0, 800), word=st.integers(0, (1 << 64) - 1))
 def test_any_elf_file_is_code_or_a_clear_error(at: int, word: int) -> None:
-    data = bytearray(object_file(bytes(60), SYMBOLS, relocation=0x900))
+    data = bytearray(elf_object(bytes(60), SYMBOLS, relocation=0x900))
     data[at : at + 8] = word.to_bytes(8, "little")
     try:
         assert 0 < len(elf.between(bytes(data), "begin", "finish")) <= len(data)

@@ -58,7 +58,7 @@ def every_ap_answers(trace: Trace) -> Iterator[Seen]:
     """Judge that each of the parked processors takes its command."""
     missing = [hex(one) for one in trace.ids[1:] if one not in {apic for apic, _ in landings(trace)}]
     fault = next((one for one in trace.of(Kind.EMIT) if one.agent and "rip" in one.facts), None)
-    why = f" (AP {trace.ids[fault.agent]:#x} cannot go on: {fault.note})" if missing and fault else ""
+    why = f" ({fault.note})" if missing and fault else ""
     yield Seen(not missing, f"never landed: {', '.join(missing) or 'none'}{why}", "every processor", fault)
 
 

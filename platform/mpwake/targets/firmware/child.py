@@ -35,7 +35,7 @@ def ask(module: str, question: object, data: bytes, seconds: float) -> Answer:
 def answer(work: Callable[[Any, bytes], Answer]) -> None:
     """In that process: take the question and the data from stdin, and write the answer to stdout, under limits.
 
-    The answer is one line of JSON, and bytes after it. What ``work`` raises becomes an ``error`` in it.
+    The answer is one line of JSON, and bytes after it.
     """
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
@@ -43,11 +43,16 @@ def answer(work: Callable[[Any, bytes], Answer]) -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries print what they do not like
     question, data = sys.stdin.buffer.readline(), sys.stdin.buffer.read()
-    try:
-        told, found = work(json.loads(question), data)
-    except (MemoryError, RecursionError):
-        told, found = {"error": TOO_MUCH, "offset": 0}, b""
-    except Exception as error:
-        told, found = {"error": f"damaged: {type(error).__name__}: {error}", "offset": 0}, b""
+    told, found = attempt(work, json.loads(question), data)
     with out:
         out.write(json.dumps(told).encode() + b"\n" + found)
+
+
+def attempt(work: Callable[[Any, bytes], Answer], question: Any, data: bytes) -> Answer:
+    """Return what ``work`` answers, or an ``error`` for what it raises."""
+    try:
+        return work(question, data)
+    except (MemoryError, RecursionError):
+        return {"error": TOO_MUCH, "offset": 0}, b""
+    except Exception as error:
+        return {"error": f"damaged: {type(error).__name__}: {error}", "offset": 0}, b""

@@ -30,4 +30,4 @@ def refusal(leaf: str, allowed: Set[str]) -> str:
     """Return why code is not given what it asks for."""
     if not allowed:
         return f"#UD: TDCALL for {leaf}, and this is declared to be no TD"
-    return f"TDCALL for {leaf}, where {', '.join(sorted(allowed))} are declared"
+    return f"TDCALL for {leaf}, which is not declared: {', '.join(sorted(allowed))}"
