@@ -11,6 +11,10 @@ from mpwake.spec.requirements import Role
 from mpwake.spec.verdicts import Verdict
 
 
+Turn = int | tuple[int, int]
+_BUFFERED = 8
+
+
 @attrs.frozen
 class Step:
     """One step of a schedule: whose it is, where, what was carried out, and what that did beside."""
@@ -26,6 +30,8 @@ class Step:
 class Violation:
     """What must not happen, and a shortest schedule to it: the agent of each step, 0 for the operating system.
 
+    Where stores are buffered a step is a pair, the agent and its action: 0 for its program, k for its k-th such store.
+
     ``requirements`` are those that fail in ``role`` when ``trace`` is judged: the schedule, and after it everybody in
     turn until nothing new happens. ``steps`` tell of the schedule alone.
     """
@@ -33,7 +39,7 @@ class Violation:
     what: str
     role: Role
     requirements: tuple[str, ...]
-    schedule: tuple[int, ...]
+    schedule: tuple[Turn, ...]
     steps: tuple[Step, ...]
     trace: Trace
 
@@ -84,27 +90,43 @@ class Exploration:
         return "nothing goes wrong in any schedule, and from each of its states everybody gets where it was asked to"
 
 
-def compressed(schedule: Iterable[int]) -> str:
-    """Write a schedule as text: the agents in turn, ``1*3`` for three steps of agent 1."""
-    runs: list[list[int]] = []
-    for agent in schedule:
-        if runs and runs[-1][0] == agent:
-            runs[-1][1] += 1
-        else:
-            runs.append([agent, 1])
-    return " ".join(f"{agent}*{count}" if count > 1 else str(agent) for agent, count in runs)
+def compressed(schedule: Iterable[Turn]) -> str:
+    """Write a schedule as text: the agents in turn, ``1*3`` for three steps of agent 1.
+
+    >>> compressed([0, 0, (1, 0), (0, 2)])
+    '0*2 1 0.2'
+    """
+    runs: list[tuple[str, int]] = []
+    for turn in schedule:
+        agent, action = turn if isinstance(turn, tuple) else (turn, 0)
+        word = f"{agent}.{action}" if action else f"{agent}"
+        count = runs.pop()[1] if runs and runs[-1][0] == word else 0
+        runs.append((word, count + 1))
+    return " ".join(f"{word}*{count}" if count > 1 else word for word, count in runs)
 
 
 def expanded(text: str, longest: int) -> tuple[int, ...]:
-    """Read a schedule that ``compressed`` wrote. Raises ``ValueError`` for what is none, or is longer."""
-    steps: list[int] = []
+    """Read a schedule of agents that ``compressed`` wrote. Raises ``ValueError`` for what is none, or is longer."""
+    steps = turns(text, longest)
+    for agent, action in steps:
+        if action:
+            raise ValueError(f"'{agent}.{action}' is not an agent's number")
+    return tuple(agent for agent, _ in steps)
+
+
+def turns(text: str, longest: int) -> tuple[tuple[int, int], ...]:
+    """Read a schedule of agents and their actions. Raises ``ValueError`` for what is none, or is longer."""
+    steps: list[tuple[int, int]] = []
     for word in text.split():
-        agent, star, count = word.partition("*")
+        who, star, count = word.partition("*")
+        agent, dot, action = who.partition(".")
         if not (agent.isascii() and agent.isdigit() and len(agent) < 5):
             raise ValueError(f"{word!r} is not an agent's number")
+        if dot and not (action.isascii() and action.isdigit() and 0 < int(action) <= _BUFFERED):
+            raise ValueError(f"{word!r} is not an agent and the number of a buffered store")
         if star and not (count.isascii() and count.isdigit() and len(count) < 8):
             raise ValueError(f"{word!r} is not an agent and how often")
         if len(steps) + int(count or 1) > longest:
             raise ValueError(f"a schedule of more than {longest} steps")
-        steps += [int(agent)] * int(count or 1)
+        steps += [(int(agent), int(action or 0))] * int(count or 1)
     return tuple(steps)

@@ -11,6 +11,7 @@ from typing import Literal
 
 import attrs
 
+from mpwake.evidence.exploration import turns
 from mpwake.evidence.trace import OPS, SENDER, Event, Fact, Kind, Trace
 from mpwake.model import environment
 from mpwake.model.agent import FIELDS, PAGE, Branch, Operation, load_agent
@@ -31,7 +32,9 @@ NOBODY = 1 << 40
 class Request:
     """One thing that the tester does; ``scenarios/agents/tester.yaml`` says what each op means."""
 
-    op: str = described("wake, test, fields, command, reset, settle, overwrite, reserved, send or clear")
+    op: str = described(
+        "wake, test, fields, command, reset, settle, overwrite, reserved, send, clear, torn, vector, id, stale or byte"
+    )
     id: int = described("APIC ID", 0)
     value: int = described(
         "The wakeup vector, the command, the steps to settle, the Reserved word, or CR4 at a reset", 0
@@ -165,6 +168,7 @@ def tester(patience: int) -> Program:
 MEMORIES: tuple[Literal["sc", "tso", "relaxed"], ...] = ("sc", "tso", "relaxed")
 SEEDS = 4
 TICKS = 40_000
+MAX_STEPS = 100_000
 
 
 @attrs.frozen
@@ -173,11 +177,20 @@ class Schedule:
 
     memory: Literal["sc", "tso", "relaxed"] = described("The memory model", "tso")
     seed: int = described("What the pace of each agent is drawn from", 0)
-    engine: Literal["events", "ticks"] = described(
-        "The event-driven simulator, or the one that goes tick by tick", "events"
+    engine: Literal["events", "ticks", "steps"] = described(
+        "The event-driven simulator, the one that goes tick by tick, or the steps that stand here", "events"
+    )
+    steps: str = described(
+        "Whose each step is, in turn: 0 for the operating system, else the number of a processor; 1*3 stands for 1 1 1, "
+        "0.2 for the second store that 0 has buffered. After the last, everybody takes steps in turn until nothing new "
+        "happens",
+        "",
     )
 
     def __attrs_post_init__(self) -> None:
+        if bool(self.steps) != (self.engine == "steps"):
+            raise ValueError("steps are given where the engine is steps, and nowhere else")
+        turns(self.steps, MAX_STEPS)
         if not 0 <= self.seed < 1 << 64:
             raise ValueError(f"the seed {self.seed} does not fit into 64 bits")
 

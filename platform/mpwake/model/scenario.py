@@ -8,7 +8,7 @@ from typing import Literal
 import attrs
 
 from mpwake.evidence.exploration import expanded
-from mpwake.model.probe import Probe, Schedule
+from mpwake.model.probe import MAX_STEPS, Probe, Schedule
 from mpwake.model.situation import Situation
 from mpwake.spec.document import described
 from mpwake.spec.requirements import Role
@@ -25,6 +25,11 @@ class ScenarioFile:
     schedule: Schedule = described("The schedule of the trial")
     probe: Probe | None = described("What is done to an AP loop or a bring-up", None)
     situation: Situation | None = described("What an operating system is booted into", None)
+    agent: str | None = described(
+        "For a schedule of steps: who plays the other side, an agent by its name or as a path from the working directory; "
+        "what the platform has there unless given, else os-reference or acpi-6.6",
+        None,
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.role is Role.TABLES:
@@ -35,11 +40,10 @@ class ScenarioFile:
             raise ValueError("only a sender is booted into a situation")
         if self.situation is not None and self.schedule.engine != "events":
             raise ValueError("a boot has the engine events")
+        if self.agent is not None and self.schedule.engine != "steps":
+            raise ValueError("an agent plays the other side where the schedule has steps, and nowhere else")
         if not self.requirements:
             raise ValueError("it names no requirement")
-
-
-MAX_STEPS = 100_000
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ its own pace, drawn from the seed, and an iteration of a parked AP's loop counts
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import attrs
@@ -28,8 +28,10 @@ from mpwake.model.core import (
     MEMORY,
     NONE,
     PC,
+    POSITION,
     RESET,
     RUNNING,
+    SC,
     STATUS,
     STORE,
     VISIBLE,
@@ -561,6 +563,46 @@ def simulate_ticks(one: Simulation) -> Trace:
     trace, used = np.zeros((one.rows + 1 if one.rows else 0, 9), np.int64), np.zeros(3, np.int64)
     end = run_ticks(state, MEMORY.index(one.memory), _random(one), clock, trace, used, one.budget)
     return _trace(one, state, trace[: used[0]], int(used[2]), int(end))
+
+
+def _everything(state: State) -> bytes:
+    return b"".join(part.tobytes() for part in (state.page, state.agents, state.woken, state.told[POSITION:]))
+
+
+def _turns(state: State, memory: int) -> Iterator[tuple[int, int]]:
+    # Everybody in turn: a step of the program, and of what is buffered the oldest store.
+    for agent in range(len(state.agents)):
+        yield agent, 0
+        if memory != SC:
+            yield agent, 1
+
+
+def simulate_steps(one: Simulation, steps: Iterable[tuple[int, int]]) -> Trace:
+    """Take the steps of a schedule, each the action of an agent, and then one in turn until nothing new happens.
+
+    Raises ``ValueError`` for a step that is not possible. The trace is ``spent`` when it does not come to its end.
+    """
+    state = state_of(one.programs, one.ids, one.requests, one.page)
+    clock, memory = np.full((len(one.programs), 5), -1, np.int64), MEMORY.index(one.memory)
+    trace, used = np.zeros((one.rows + 1, 9), np.int64), np.zeros(3, np.int64)
+    full = False
+    for number, (agent, action) in enumerate(steps, start=1):
+        if not (0 <= agent < len(one.programs) and step(state, agent, action, memory)):
+            raise ValueError(f"step {number}: agent {agent} cannot take the action {action}")
+        full = full or not _record(state, clock, trace, used, number, agent)
+        used[1] = used[2] = number
+    seen: set[bytes] = set()
+    while not full and (now := _everything(state)) not in seen and used[1] < one.budget:
+        seen.add(now)
+        for agent, action in _turns(state, memory):
+            if not full and step(state, agent, action, memory):
+                used[1] += 1
+                used[2] = used[1]
+                full = not _record(state, clock, trace, used, int(used[1]), agent)
+    end = FINISHED if state.agents[0, STATUS] != RUNNING else STUCK
+    if full or used[1] >= one.budget:
+        end = SPENT
+    return _trace(one, state, trace[: used[0]], int(used[2]), end)
 
 
 def _unsigned(value: int) -> int:

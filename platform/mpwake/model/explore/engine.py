@@ -24,20 +24,21 @@ from mpwake.model.jit import compiled
 WORDS = 2
 BATCH = 128
 U64 = npt.NDArray[np.uint64]
+U8 = npt.NDArray[np.uint8]
 
 # Columns of Tables.agents and Tables.locals, and the flags of a local state.
 BASE, WORD, SHIFT, MASK = range(4)
 ACTS, OWN, END, FLAGS = range(4)
-EAGER, ENDED, AT_NEXT, LANDED, UNANSWERED, ASKED = 1, 2, 4, 8, 16, 32
+EAGER, ENDED, AT_NEXT, LANDED, UNANSWERED = 1, 2, 4, 8, 16
 # Columns of a row of acts and of steps, behind the words.
 ACT_BASE, ACT_WORD, ACT_SHIFT, ACT_MASK, ACT_MORE, ACT_LAST = range(6)
 STEP_FLAGS, STEP_CHECK, STEP_LAST = range(3)
 # Flags of a step: it changes nothing; somebody lands well; the kind of what is wrong in it, whatever the state.
 NOTHING, LANDS, WRONG_SHIFT = 1, 2, 8
+# In the key of a processor: another one names it.
+NAMED = 1 << 8
 # Counters.
-USED, NEXT, TRANSITIONS, PENDING, LANDINGS, GOALS, FOUND, STOP = range(8)
-# Why expand comes back before the end of a level: the table or the next level is full, or something is wrong.
-DONE, FULL, WRONG = range(3)
+USED, NEXT, TRANSITIONS, LANDINGS, GOALS, FOUND, STOP = range(7)
 
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
@@ -58,13 +59,35 @@ class Tables(NamedTuple):
     asked: U64
 
 
+class Symmetry(NamedTuple):
+    """How processors that are alike change places; ``symmetry`` makes these tables, and none where there is nothing.
+
+    ``kinds`` are, by row of ``locals``, the kind that a local state has whoever is in it, and up to two processors that
+    it names beside its own (number, or 0); ``starts`` is, by agent and kind, where its renamed states begin in
+    ``renamed``, one for each choice of these two. ``cells`` are word, shift and mask of cells that name a processor,
+    where their values begin in ``values`` (kind, and number or 0) and in ``renamed``; ``bits`` are word and shift by
+    processor of each kind of bit that a processor has; ``rest`` is what stays as it is.
+    """
+
+    kinds: U64
+    starts: U64
+    renamed: U64
+    cells: U64
+    values: U64
+    bits: U64
+    rest: U64
+    keys: U64
+    order: U64
+    spare: U64
+
+
 class Room(NamedTuple):
     """What a search works in: ``found`` holds for each kind of wrong the state, agent, act and step of the first."""
 
     table: U64
     following: U64
     batch: U64
-    slots: U64
+    rows: U64
     counters: U64
     found: U64
 
@@ -94,21 +117,6 @@ def place(table: U64, states: U64, at: int, slot: int) -> int:
         if slot == size:
             slot = _ZERO
     return slot
-
-
-@compiled
-def _flush(room: Room) -> None:
-    table, batch, counters = room.table, room.batch, room.counters
-    for at in range(counters[PENDING]):
-        slot = place(table, batch, np.uint64(at), room.slots[at])
-        if table[slot, 0] == _ZERO:
-            number = counters[NEXT]
-            for k in range(WORDS):
-                table[slot, k] = batch[np.uint64(at), k]
-                room.following[number, k] = batch[np.uint64(at), k]
-            counters[NEXT] += _ONE
-            counters[USED] += _ONE
-    counters[PENDING] = _ZERO
 
 
 @compiled
@@ -215,8 +223,95 @@ def reached(t: Tables, states: U64, at: int) -> bool:
 
 
 @compiled
-def _successor(t: Tables, batch: U64, to: int, states: U64, at: int, row: int) -> bool:
-    # Puts it into the batch; says whether it is another state.
+def _eager_agent(t: Tables, states: U64, at: int) -> int:
+    # The first agent whose next step is nobody else's matter, or the number of agents.
+    for agent in range(t.agents.shape[0]):
+        local = local_of(t, states, at, np.uint64(agent))
+        if t.locals[local, FLAGS] & np.uint64(EAGER):
+            return agent
+    return t.agents.shape[0]
+
+
+@compiled
+def _keys(t: Tables, y: Symmetry, states: U64, at: int) -> None:
+    # What is known of each processor whoever it is: the kind of its local state, its bits, and who names it.
+    count = t.agents.shape[0]
+    for agent in range(1, count):
+        local = local_of(t, states, at, np.uint64(agent))
+        key = y.kinds[local, 0] << np.uint64(24)
+        for bit in range(y.bits.shape[0]):
+            key |= ((states[at, y.bits[bit, agent, 0]] >> y.bits[bit, agent, 1]) & _ONE) << np.uint64(bit)
+        y.keys[agent] = key
+    y.keys[0] = _ZERO
+    for agent in range(count):
+        local = local_of(t, states, at, np.uint64(agent))
+        for one in range(1, 3):
+            y.keys[y.kinds[local, one]] |= _ONE << np.uint64(8 if agent else 8 + one)
+    for number in range(y.cells.shape[0]):
+        cell = y.cells[number]
+        value = cell[3] + _field(states, at, cell[0], cell[1], cell[2])
+        y.keys[y.values[value, 1]] |= _ONE << np.uint64(11 + number)
+
+
+@compiled
+def _sorted(y: Symmetry, count: int) -> bool:
+    # Puts the processors in order of their keys: order[n] is the new number of the n-th. Says whether that is the old.
+    same = True
+    for agent in range(2, count):
+        same = same and y.keys[agent - 1] <= y.keys[agent]
+    if same:
+        return True
+    for agent in range(count):
+        y.spare[agent] = np.uint64(agent)
+    for agent in range(2, count):
+        one, to = y.spare[agent], agent
+        while to > 1 and y.keys[y.spare[to - 1]] > y.keys[one]:
+            y.spare[to] = y.spare[to - 1]
+            to -= 1
+        y.spare[to] = one
+    for agent in range(count):
+        y.order[y.spare[agent]] = np.uint64(agent)
+    return False
+
+
+@compiled
+def _put(states: U64, at: int, word: int, shift: int, value: int) -> None:
+    states[at, word] |= value << shift
+
+
+@compiled
+def canonical(t: Tables, y: Symmetry, states: U64, at: int, scratch: U64) -> None:
+    """Put another state in the place of one, in which processors that are alike have changed places."""
+    count = t.agents.shape[0]
+    _keys(t, y, states, at)
+    if _sorted(y, count):
+        return
+    for k in range(WORDS):
+        scratch[0, k] = states[at, k] & y.rest[k]
+    wide = np.uint64(count)
+    for agent in range(count):
+        local = local_of(t, states, at, np.uint64(agent))
+        kind = y.kinds[local]
+        to = t.agents[y.order[agent]]
+        row = y.starts[y.order[agent], kind[0]] + y.order[kind[1]] + wide * y.order[kind[2]]
+        _put(scratch, _ZERO, to[WORD], to[SHIFT], y.renamed[row])
+    for bit in range(y.bits.shape[0]):
+        for agent in range(1, count):
+            value = (states[at, y.bits[bit, agent, 0]] >> y.bits[bit, agent, 1]) & _ONE
+            to = y.bits[bit, y.order[agent]]
+            _put(scratch, _ZERO, to[0], to[1], value)
+    for number in range(y.cells.shape[0]):
+        cell = y.cells[number]
+        value = y.values[cell[3] + _field(states, at, cell[0], cell[1], cell[2])]
+        row = cell[4] + value[0] * wide + y.order[value[1]]
+        _put(scratch, _ZERO, cell[0], cell[1], y.renamed[row])
+    for k in range(WORDS):
+        states[at, k] = scratch[0, k]
+
+
+@compiled
+def _put_successor(t: Tables, batch: U64, to: int, states: U64, at: int, row: int) -> bool:
+    # Says whether it is another state.
     step = t.steps[row]
     other = False
     for k in range(WORDS):
@@ -227,72 +322,95 @@ def _successor(t: Tables, batch: U64, to: int, states: U64, at: int, row: int) -
 
 
 @compiled
-def eager_agent(t: Tables, states: U64, at: int) -> int:
-    """Return the first agent whose next step is nobody else's matter, or the number of agents."""
-    for agent in range(t.agents.shape[0]):
-        local = local_of(t, states, at, np.uint64(agent))
-        if t.locals[local, FLAGS] & np.uint64(EAGER):
-            return agent
-    return t.agents.shape[0]
+def _gather_of(t: Tables, states: U64, at: int, batch: U64, rows: U64, to: int, agent: int, own: bool) -> int:
+    local = t.locals[local_of(t, states, at, np.uint64(agent))]
+    for act in range(local[ACTS], local[OWN] if own else local[END]):
+        if not _may(t.acts[act], states, at):
+            continue
+        row = step_of(t, t.acts[act], states, at)
+        flags = t.steps[row, 2 * WORDS + STEP_FLAGS]
+        if flags & np.uint64(NOTHING):
+            continue
+        if _put_successor(t, batch, np.uint64(to), states, at, row) or flags != _ZERO:
+            rows[to, 0], rows[to, 1], rows[to, 2] = np.uint64(agent), np.uint64(act), row
+            to += 1
+    return to
 
 
 @compiled
-def _expand(t: Tables, room: Room, states: U64, at: int, reducing: bool) -> bool:
-    size = np.uint64(room.table.shape[0])
+def gather(t: Tables, y: Symmetry, states: U64, at: int, batch: U64, rows: U64, to: int, reducing: bool) -> int:
+    """Write the successors of a state from row ``to`` on, with agent, act and step; return the row after them."""
+    alike = y.kinds.shape[0] > 0
+    if alike:
+        _keys(t, y, states, at)
+    count = t.agents.shape[0]
+    eager = _eager_agent(t, states, at) if reducing else count
+    if eager < count:
+        end = _gather_of(t, states, at, batch, rows, to, eager, True)
+        if end > to:
+            return end
+    for agent in range(count):
+        if alike and agent > 1 and y.keys[agent] == y.keys[agent - 1] and y.keys[agent] & np.uint64(NAMED) == _ZERO:
+            continue  # what it does its neighbour does
+        to = _gather_of(t, states, at, batch, rows, to, agent, False)
+    return to
+
+
+@compiled
+def _flush(room: Room, pending: int) -> None:
+    table, batch, counters = room.table, room.batch, room.counters
+    for number in range(pending):
+        at = np.uint64(number)
+        slot = place(table, batch, at, room.rows[at, 3])
+        if table[slot, 0] == _ZERO:
+            to = counters[NEXT]
+            for k in range(WORDS):
+                table[slot, k] = batch[at, k]
+                room.following[to, k] = batch[at, k]
+            counters[NEXT] += _ONE
+            counters[USED] += _ONE
+
+
+@compiled
+def _full(room: Room, ahead: int, limit: int) -> bool:
     counters = room.counters
-    first, last = 0, t.agents.shape[0]
-    eager = last
-    if reducing:
-        eager = eager_agent(t, states, at)
-        if eager < last:
-            first, last = eager, eager + 1
-    for agent in range(first, last):
-        local = t.locals[local_of(t, states, at, np.uint64(agent))]
-        end = local[OWN] if agent == eager else local[END]
-        for act in range(local[ACTS], end):
-            if not _may(t.acts[act], states, at):
-                continue
-            row = step_of(t, t.acts[act], states, at)
-            flags = t.steps[row, 2 * WORDS + STEP_FLAGS]
-            if flags & np.uint64(NOTHING):
-                continue
-            judged = flags != _ZERO or t.steps[row, 2 * WORDS + STEP_LAST] != _ZERO
-            if judged and _judge(t, room, states, at, np.uint64(agent), np.uint64(act), row):
-                return True
-            pending = counters[PENDING]
-            if _successor(t, room.batch, pending, states, at, row):
-                slot = hashed(room.batch, pending, size)
-                room.slots[pending] = slot
-                prefetch(room.table, slot)
-                counters[PENDING] = pending + _ONE
-                counters[TRANSITIONS] += _ONE
-                if counters[PENDING] == np.uint64(BATCH):
-                    _flush(room)
-    return False
+    return np.int64(counters[USED]) + ahead > limit or np.int64(counters[NEXT]) + ahead > room.following.shape[0]
 
 
 @compiled
-def expand(t: Tables, room: Room, states: U64, start: int, end: int, limit: int, most: int, reducing: bool) -> int:
+def expand(
+    t: Tables, y: Symmetry, room: Room, states: U64, start: int, end: int, limit: int, most: int, reducing: bool
+) -> int:
     """Expand the states of a level from ``start``; return the number of the first that was not.
 
     It comes back before ``end`` when the table holds ``limit`` states or the next level may be full (``most`` is the
     number of successors that a state may have), or when a step is wrong whose kind is among those to stop at.
     """
-    counters = room.counters
-    for number in range(start, end):
+    size = np.uint64(room.table.shape[0])
+    alike = y.kinds.shape[0] > 0
+    pending, number, stop = 0, start, False
+    while number < end and not stop and not _full(room, pending + most, limit):
         at = np.uint64(number)
-        ahead = np.int64(counters[PENDING]) + most
-        if np.int64(counters[USED]) + ahead > limit or np.int64(counters[NEXT]) + ahead > room.following.shape[0]:
-            _flush(room)
-            if np.int64(counters[USED]) + most > limit or np.int64(counters[NEXT]) + most > room.following.shape[0]:
-                return number
         if reached(t, states, at):
-            counters[GOALS] += _ONE
-        if _expand(t, room, states, at, reducing):
-            _flush(room)
-            return number
-    _flush(room)
-    return end
+            room.counters[GOALS] += _ONE
+        before = pending
+        pending = gather(t, y, states, at, room.batch, room.rows, pending, reducing)
+        for one in range(before, pending):
+            row = room.rows[one]
+            step = t.steps[row[2]]
+            if step[2 * WORDS + STEP_FLAGS] != _ZERO or step[2 * WORDS + STEP_LAST] != _ZERO:
+                stop = _judge(t, room, states, at, row[0], row[1], row[2]) or stop
+            if alike:
+                canonical(t, y, room.batch, np.uint64(one), room.found)
+            slot = hashed(room.batch, np.uint64(one), size)
+            row[3] = slot
+            prefetch(room.table, slot)
+        room.counters[TRANSITIONS] += np.uint64(pending - before)
+        number += 1
+        if pending >= BATCH or number == end or stop or _full(room, pending + most, limit):
+            _flush(room, pending)
+            pending = 0
+    return number
 
 
 @compiled
@@ -315,3 +433,57 @@ def insert(table: U64, states: U64, at: int) -> bool:
     for k in range(WORDS):
         table[slot, k] = states[at, k]
     return new
+
+
+@compiled
+def origin(t: Tables, y: Symmetry, room: Room, states: U64, goal: U64, reducing: bool) -> int:
+    """Return the number of the first state with a step to ``goal``, or of states when there is none."""
+    for number in range(states.shape[0]):
+        for one in range(gather(t, y, states, np.uint64(number), room.batch, room.rows, 0, reducing)):
+            if y.kinds.shape[0] > 0:
+                canonical(t, y, room.batch, np.uint64(one), room.found)
+            same = True
+            for k in range(WORDS):
+                same = same and room.batch[one, k] == goal[0, k]
+            if same:
+                return number
+    return states.shape[0]
+
+
+@compiled
+def _comes(t: Tables, y: Symmetry, room: Room, marks: U8, states: U64, at: int, reducing: bool) -> bool:
+    if reached(t, states, at):
+        return True
+    size = np.uint64(room.table.shape[0])
+    for number in range(gather(t, y, states, at, room.batch, room.rows, 0, reducing)):
+        one = np.uint64(number)
+        if y.kinds.shape[0] > 0:
+            canonical(t, y, room.batch, one, room.found)
+        if marks[place(room.table, room.batch, one, hashed(room.batch, one, size))] != 0:
+            return True
+    return False
+
+
+@compiled
+def mark(t: Tables, y: Symmetry, room: Room, marks: U8, states: U64, reducing: bool) -> int:
+    """Mark those states of a level from which the goal or a marked state is reached; return how many are new."""
+    size = np.uint64(room.table.shape[0])
+    new = 0
+    for number in range(states.shape[0] - 1, -1, -1):
+        at = np.uint64(number)
+        slot = place(room.table, states, at, hashed(states, at, size))
+        if marks[slot] == 0 and _comes(t, y, room, marks, states, at, reducing):
+            marks[slot] = 1
+            new += 1
+    return new
+
+
+@compiled
+def unmarked(table: U64, marks: U8, states: U64) -> int:
+    """Return the number of the first state of a level that is not marked, or of states when all are."""
+    size = np.uint64(table.shape[0])
+    for number in range(states.shape[0]):
+        at = np.uint64(number)
+        if marks[place(table, states, at, hashed(states, at, size))] == 0:
+            return number
+    return states.shape[0]

@@ -242,7 +242,7 @@ class _Packer:
 
 
 def unanswered(known: Behaviours, agent: int) -> frozenset[Local]:
-    """Return the local states of a processor in which it has certainly not stored 0 to Command so far."""
+    """Return the local states of a processor in which certainly no store of its own to Command was seen so far."""
     if agent == SENDER:
         return frozenset()
     before, after = set[Local](), set[Local]()
@@ -255,14 +255,12 @@ def unanswered(known: Behaviours, agent: int) -> frozenset[Local]:
         seen.add(local)
         for move in known.moves(agent, local):
             for outcome in filter(None, move.outcomes.values()):
-                pending.append((outcome.local, answered or _answers(local, outcome)))
+                pending.append((outcome.local, answered or _answers(outcome)))
     return frozenset(before - after)
 
 
-def _answers(local: Local, outcome: Outcome) -> bool:
-    now = outcome.local.buffer
-    stored = len(now) > len(local.buffer) and now[-1].offset < 2
-    return stored or (PAGE_CELL, 0) in dict(outcome.writes)
+def _answers(outcome: Outcome) -> bool:
+    return any(one.kind == "visible" and one.offset < 2 for one in outcome.told)
 
 
 def _array(rows: list[list[int]], columns: int) -> U64:

@@ -9,10 +9,11 @@ from typing import Any
 import attrs
 import numpy as np
 
-from mpwake.model.explore.engine import BATCH, FOUND, GOALS, LANDINGS, NEXT, STOP, TRANSITIONS, USED, U64
+from mpwake.model.explore.engine import BATCH, FOUND, GOALS, LANDINGS, NEXT, STOP, TRANSITIONS, U64, USED
 from mpwake.model.explore.monitors import Wrong
 from mpwake.model.explore.packing import Packed
 from mpwake.model.explore.specialised import specialised
+from mpwake.model.explore.symmetry import none
 
 KINDS = 16
 CHUNK = 1 << 16
@@ -60,7 +61,13 @@ class Search:
     """One search. ``levels`` are the states in the order in which they were found, where they are kept."""
 
     def __init__(
-        self, packed: Packed, bounds: Bounds, stop: frozenset[Wrong] = frozenset(), reducing: bool = False, keep: bool = True
+        self,
+        packed: Packed,
+        bounds: Bounds,
+        stop: frozenset[Wrong] = frozenset(),
+        reducing: bool = False,
+        alike: tuple[U64, ...] = (),
+        keep: bool = True,
     ) -> None:
         self.packed = packed
         self.bounds = bounds
@@ -69,19 +76,22 @@ class Search:
         self.engine: Any = specialised(packed.layout.words)
         self.tables = self.engine.Tables(*(getattr(packed, name) for name in self.engine.Tables._fields))
         words = packed.layout.words
+        self.alike = self.engine.Symmetry(*(alike or none(words)))
         self.table = np.zeros((FIRST_TABLE, words), np.uint64)
         self.frontier = packed.layout.first()
         self.following = np.zeros((FIRST_LEVEL, words), np.uint64)
         self.counters = np.zeros(8, np.uint64)
         self.counters[STOP] = sum(1 << one for one in stop)
         self.found = np.zeros((KINDS, words + 3), np.uint64)
-        self.batch = np.zeros((BATCH, words), np.uint64)
-        self.slots = np.zeros(BATCH, np.uint64)
+        self.batch = np.zeros((BATCH + packed.most, words), np.uint64)
+        self.rows = np.zeros((BATCH + packed.most, 4), np.uint64)
         self.levels: list[U64] = []
         self.hits: dict[Wrong, Hit] = {}
         self.depth = 0
         self.incomplete = ""
         self.started = time.monotonic()
+        if alike:
+            self.engine.canonical(self.tables, self.alike, self.frontier, np.uint64(0), self.found)
         self.engine.insert(self.table, self.frontier, np.uint64(0))
         self.counters[USED] = 1
 
@@ -110,6 +120,11 @@ class Search:
         """How much memory the states take."""
         kept = sum(level.nbytes for level in self.levels)
         return self.table.nbytes + self.frontier.nbytes + self.following.nbytes + kept
+
+    @property
+    def room(self) -> Any:
+        """What the machine code works in."""
+        return self.engine.Room(self.table, self.following, self.batch, self.rows, self.counters, self.found)
 
     def run(self, listener: Listener | None = None) -> None:
         """Search until all was seen, something is wrong that ends it, or a bound is reached."""
@@ -142,9 +157,11 @@ class Search:
         self.depth += 1 if len(self.frontier) else 0
 
     def _expand(self, at: int, end: int) -> int:
-        room = self.engine.Room(self.table, self.following, self.batch, self.slots, self.counters, self.found)
         limit, most = int(LOAD * len(self.table)), self.packed.most
-        return int(self.engine.expand(self.tables, room, self.frontier, at, end, limit, most, self.reducing))
+        states = self.frontier
+        return int(
+            self.engine.expand(self.tables, self.alike, self.room, states, at, end, limit, most, self.reducing)
+        )
 
     def _note(self) -> None:
         for wrong in Wrong:
@@ -155,7 +172,7 @@ class Search:
                 self.hits[wrong] = Hit(wrong, self.depth + 1, row[:words].copy(), *rest)
 
     def _grow(self) -> None:
-        most = self.packed.most + BATCH
+        most = 2 * self.packed.most + BATCH
         if self.states > self.bounds.states:
             self.incomplete = f"more than {self.bounds.states} states"
         elif int(self.counters[NEXT]) + most > len(self.following):
