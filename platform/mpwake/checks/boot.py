@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from mpwake.checks.core import (
@@ -124,6 +125,31 @@ def answers(trace: Trace, op: str) -> list[tuple[Event, Event | None]]:
 def console(trace: Trace, level: str = "") -> list[Event]:
     """Return the console lines, of one level or of all."""
     return [one for one in trace.of(Kind.CONSOLE) if level in ("", one.facts.get("level"))]
+
+
+# What a target may not see, by the name that its traces give it in the fact ``not seen``.
+BLIND = {
+    "free": "when memory may be used for something else",
+    "routine": "what a wake routine touches",
+    "hypercall": "calls of the hypervisor",
+    "cache": "the memory type of a mapping",
+    "entries": "the parts of a trampoline",
+    "own use": "the memory that an operating system takes for itself",
+    "reset state": "the state of a processor at the jump to ResetVector",
+}
+
+
+def sees(trace: Trace, *names: str) -> None:
+    """Raise where the target does not see something at all, so that its absence proves nothing."""
+    blind = str(trace.facts.get("not seen", "")).split(", ")
+    for name in names:
+        if name in blind:
+            raise not_testable(f"the target does not see {BLIND[name]}")
+
+
+def about(lines: list[Event], words: str) -> list[Event]:
+    """Return the console lines that speak of something: a pattern, whatever the case of its letters."""
+    return [one for one in lines if re.search(words, one.note, re.IGNORECASE)]
 
 
 def named(ids: list[int]) -> str:

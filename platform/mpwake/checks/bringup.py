@@ -17,6 +17,7 @@ from mpwake.checks.boot import (
     noted,
     ordered,
     pages,
+    sees,
     sent,
 )
 from mpwake.checks.core import Finding, inconclusive, not_applicable
@@ -96,6 +97,7 @@ def _unmixed(trace: Trace) -> Iterator[Finding]:
 def routine_is_kept(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge what happens to the routine's memory between a Wakeup and the sign of life of its processor."""
     for trace in ordered(behaviour, SLOW):
+        sees(trace, "free", "routine")
         if not trace.of(Kind.ALIVE):
             raise inconclusive("no processor came alive")
         yield from _kept(trace)
@@ -149,6 +151,7 @@ def low_only_if_reported(behaviour: Behaviour) -> Iterator[Finding]:
 
 def _routines(trace: Trace) -> list[tuple[Event, list[Event]]]:
     """Return each landing with what the processor does after it, its load of CR3 included."""
+    sees(trace, "routine")
     found: list[tuple[Event, list[Event]]] = []
     running: dict[int, list[Event]] = {}
     for one in trace.events:
@@ -312,6 +315,7 @@ def _looks_after(trace: Trace, ack: Event) -> bool:
 def data_before_command(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge when the data of each processor are written, seen from its Wakeup."""
     for trace in ordered(behaviour, THREE):
+        sees(trace, "routine")
         if not noted(trace, Kind.ROUTINE, "fill"):
             raise inconclusive("nobody was seen to write what the wake routine reads")
         called = {id(one): apic for one, apic, _ in _wakeups(trace)}
@@ -365,6 +369,7 @@ def _once(trace: Trace, wanted: int) -> Finding:
 def memory_is_preserved(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge what the operating system takes for itself, and whether the processor that was held back comes."""
     for trace in ordered(behaviour, FILLED):
+        sees(trace, "own use")
         taken = noted(trace, Kind.ALLOC, "own use")
         if not taken or not trace.regions:
             raise inconclusive("what is taken, or what the processors need, was not seen")
@@ -389,6 +394,7 @@ def mapped_write_back(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the memory type of each mapping of the mailbox."""
     costs = {"uc": "uncached: slow", "wc": "write-combining: the order of the stores is lost"}
     for trace in each(behaviour, THREE):
+        sees(trace, "cache")
         types = [(one, str(one.facts["cache"])) for one in noted(trace, Kind.MAP, "mailbox") if "cache" in one.facts]
         if not types:
             raise inconclusive("the memory type of the mapping was not seen")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from mpwake.checks.boot import TEST, WAKEUP, answers, booted, field, like_linux, noted, ordered, pages, sent
+from mpwake.checks.boot import TEST, WAKEUP, answers, booted, field, like_linux, noted, ordered, pages, sees, sent
 from mpwake.checks.core import Finding, inconclusive, not_applicable
 from mpwake.checks.traffic import each, told
 from mpwake.evidence.behaviour import Behaviour
@@ -33,9 +33,14 @@ def _jumps(trace: Trace) -> tuple[Event, ...]:
     return found
 
 
+def _codes(trace: Trace) -> list[int]:
+    """Return the codes of the requests to take a processor offline that came to an end."""
+    return [back.value for _, back in answers(trace, "offline") if back is not None]
+
+
 def _refusals(trace: Trace) -> list[int]:
     """Return the codes of the requests to take a processor offline; raise where there is none."""
-    codes = [back.value for _, back in answers(trace, "offline") if back is not None]
+    codes = _codes(trace)
     if not codes:
         raise inconclusive("no request to take a processor offline came to its end")
     return codes
@@ -47,6 +52,7 @@ def _state(
     """Judge the state of the processor at each jump by some of its facts."""
     for trace in each(behaviour, OFFLINE):
         for one in _jumps(trace):
+            sees(trace, "reset state")
             seen = {name: one.facts[name] for name in names if name in one.facts}
             if len(seen) < len(names):
                 raise inconclusive("the state of the processor at the jump was not seen")
@@ -67,8 +73,8 @@ def version_0_has_no_way_back(behaviour: Behaviour) -> Iterator[Finding]:
 def vector_0_is_looked_at(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the code of the request, and what is set up for a jump."""
     for trace in each(behaviour, VECTOR_0):
-        codes = _refusals(trace)
         used = [*noted(trace, Kind.ALLOC, "reset environment"), *trace.of(Kind.RESET)]
+        codes = _codes(trace) if used else _refusals(trace)
         found = f"offline returned {codes}, {'a jump to 0 prepared' if used else 'no jump prepared'}"
         good = not used and all(code < 0 for code in codes)
         yield Finding(good, found, "an error, and no jump prepared", (told(trace, used[0] if used else None),))
@@ -182,6 +188,7 @@ def environment_is_kept(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge what is freed against the processors that have jumped and not answered yet."""
     for trace in ordered(behaviour, OFFLINE):
         _jumps(trace)
+        sees(trace, "free")
         ledger, tests, early = _Ledger(), _tests(trace), list[Event]()
         for one, before in pages(trace):
             ledger.see(one, before, tests)
@@ -273,6 +280,7 @@ def environment_outlives_silence(behaviour: Behaviour) -> Iterator[Finding]:
         wait = _unanswered(trace)
         if wait.back is None:
             raise not_applicable("the operating system waits for the answer to Test without limit")
+        sees(trace, "free")
         freed = [one for one in noted(trace, Kind.FREE, "reset environment") if one.target == wait.apic]
         found = "freed without an answer" if freed else "kept"
         yield Finding(not freed, found, "kept", (told(trace, freed[0] if freed else wait.back),))
@@ -295,11 +303,12 @@ def falls_back_to_version_0(behaviour: Behaviour) -> Iterator[Finding]:
 def vector_0_is_one_use(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the Wakeups and jumps of a processor that is to go and come again."""
     for trace in ordered(behaviour, VECTOR_0):
-        _refusals(trace)
+        jumps = trace.of(Kind.RESET)
+        if not jumps:
+            _refusals(trace)
         wakeups = [one for one, apic, _ in sent(trace, WAKEUP) if apic == GIVEN]
         if not wakeups:
             raise inconclusive("the processor was not woken")
-        jumps = trace.of(Kind.RESET)
         found = f"{len(wakeups)} Wakeups, {len(jumps)} jumps"
         good = len(wakeups) == 1 and not jumps
         yield Finding(good, found, "1 Wakeup, no jump", (told(trace, (*jumps, wakeups[-1])[0]),))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from mpwake.checks.boot import PAGE, answers, booted, like_asterinas, like_gramine, noted, sent
+from mpwake.checks.boot import PAGE, answers, booted, like_asterinas, like_gramine, noted, sees, sent
 from mpwake.checks.core import Finding, inconclusive, not_applicable
 from mpwake.checks.guest import IN_TD, INIT, START_UP, available, fact, placed_at, starts
 from mpwake.checks.traffic import each, told
@@ -166,6 +166,7 @@ def vector_is_the_page(behaviour: Behaviour) -> Iterator[Finding]:
         sipis = [one for one in _sequence(trace) if decode_icr(one.value, False).mode == START_UP]
         if not sipis:
             raise inconclusive("no SIPI was seen")
+        sees(trace, "entries")
         entry = fact(placed, "entry16")
         for one in sipis:
             vector = one.value & 0xFF

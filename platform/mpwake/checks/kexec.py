@@ -8,6 +8,7 @@ import attrs
 
 from mpwake.checks.boot import (
     TEST,
+    about,
     answers,
     booted,
     commands,
@@ -20,6 +21,7 @@ from mpwake.checks.boot import (
     sent,
 )
 from mpwake.checks.core import Finding, inconclusive, not_applicable
+from mpwake.checks.enumeration import START
 from mpwake.checks.guest import fact
 from mpwake.checks.traffic import each, told
 from mpwake.evidence.behaviour import Behaviour
@@ -55,6 +57,8 @@ def _kernels(trace: Trace) -> list[Trace]:
 def _next(trace: Trace) -> tuple[Trace, Trace]:
     """Return the first kernel's part of a trial and the second's."""
     found = _kernels(trace)
+    if len(found) < 2 and any(back is None for _, back in (*answers(trace, "kexec"), *answers(trace, "crash"))):
+        raise inconclusive("the next kernel was asked for, and neither it nor a refusal was seen")
     if len(found) < 2:
         raise not_applicable(NO_NEXT)
     return found[0], found[1]
@@ -111,7 +115,8 @@ def next_kernel_is_alone(behaviour: Behaviour) -> Iterator[Finding]:
         if not _erased(first):
             raise not_applicable("the address stays in the table")
         codes = [back.value if back else None for _, back in answers(second, "online")]
-        warnings, errors = console(second, "warning"), console(second, "error")
+        warnings = about(console(second, "warning"), "mailbox")
+        errors = about(console(second, "error"), START)
         mapped, alive = second.of(Kind.MAP), second.of(Kind.ALIVE)
         found = (
             f"{len(warnings)} warnings, {len(errors)} errors, starts returned {codes}, "

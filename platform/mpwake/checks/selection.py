@@ -17,7 +17,7 @@ from mpwake.checks.boot import (
     takes_tree,
     uses_mailbox,
 )
-from mpwake.checks.core import Finding, inconclusive
+from mpwake.checks.core import Finding, inconclusive, not_testable
 from mpwake.checks.cpunodes import TREE
 from mpwake.checks.enumeration import MAILBOX, VERSION_1, none_adopted, processors
 from mpwake.checks.traffic import each, told
@@ -153,6 +153,8 @@ def lists_processors_first(behaviour: Behaviour) -> Iterator[Finding]:
         methods = noted(trace, Kind.METHOD, "mailbox")
         if not methods:
             raise inconclusive("the operating system does not use the mailbox of the tree")
+        if any(one.facts.get("reported") for one in trace.of(Kind.CPU)):
+            raise not_testable("the target does not see when a processor is registered")
         behind = trace.events[trace.events.index(methods[0]) :]
         late = [one for one in behind if one.kind is Kind.CPU]
         found = f"{len(late)} processors registered after the mailbox was set up"

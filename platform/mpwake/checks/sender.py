@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mpwake.checks.boot import commands, field, pages
+from mpwake.checks.boot import answers, commands, field, pages
 from mpwake.checks.core import Condition, Finding, Judge, check, given, not_applicable, probe
 from mpwake.checks.traffic import OS_HEADER, OS_SECTION, each, folded, told
 from mpwake.evidence.behaviour import Behaviour
-from mpwake.evidence.trace import SENDER, Kind, Trace
+from mpwake.evidence.trace import ACTIONS, SENDER, Event, Kind, Trace
 from mpwake.spec.editions import FACTS
 from mpwake.spec.requirements import Role
 
@@ -39,7 +39,11 @@ def _sender(id: str, when: str, then: str, *also: Condition) -> Callable[[Judge]
 
 
 def _asked(trace: Trace) -> list[tuple[int, int]]:
-    return [(one.target, one.vector) for one in trace.of(Kind.REQUEST)]
+    return [(one.target, one.vector) for one in _starts(trace)]
+
+
+def _starts(trace: Trace) -> list[Event]:
+    return [one for one in trace.of(Kind.REQUEST) if one.value == ACTIONS["online"]]
 
 
 def _returns(trace: Trace) -> list[int]:
@@ -222,11 +226,18 @@ def failure_is_reported(behaviour: Behaviour) -> Iterator[Finding]:
         yield Finding(codes[0] < 0 and len(codes) == 2, found, "an error, and a second return", (told(trace),))
 
 
+def _asked_twice(trace: Trace) -> int:
+    """Return the processor that the operating system is asked to wake twice."""
+    targets = [one.target for one in _starts(trace)]
+    return next((one for one in targets if targets.count(one) > 1), targets[0] if targets else 0)
+
+
 @_sender("DUP-01", TWICE, "at most one Wakeup is sent to it", version_0_only)
 def one_wakeup(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the number of Wakeup commands."""
     for trace in each(behaviour, TWICE):
-        sent = [one for one, page in commands(trace) if field(page, 0, 2) == WAKEUP]
+        target = _asked_twice(trace)
+        sent = [one for one, page in commands(trace) if (field(page, 0, 2), field(page, 4, 4)) == (WAKEUP, target)]
         yield Finding(len(sent) <= 1, f"{len(sent)} Wakeups", "at most 1", (told(trace, sent[-1] if sent else None),))
 
 
@@ -234,11 +245,14 @@ def one_wakeup(behaviour: Behaviour) -> Iterator[Finding]:
 def second_wake_refused(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the code of the second wake and what it stored."""
     for trace in each(behaviour, TWICE):
-        codes = _returns(trace)
-        first = trace.of(Kind.RETURN)[0].time if codes else trace.end
-        later = [one for one in trace.stores(SENDER) if one.time > first]
-        found = f"the second wake returned {codes[1] if len(codes) > 1 else 'nothing'} after {len(later)} stores"
-        good = len(codes) > 1 and codes[1] == EINVAL and not later
+        if any(back and back.value < 0 for _, back in answers(trace, "offline")):
+            raise not_applicable("the processor is not taken offline, so that nothing comes of a second wake")
+        target = _asked_twice(trace)
+        wakes = [(one, back) for one, back in answers(trace, "online") if one.target == target]
+        asked, back = wakes[-1] if len(wakes) > 1 else (None, None)
+        later = [one for one in trace.stores(SENDER) if asked and one.time >= asked.time]
+        found = f"the second wake returned {back.value if back else 'nothing'} after {len(later)} stores"
+        good = back is not None and back.value == EINVAL and not later
         yield Finding(good, found, f"{EINVAL} after none", (told(trace, later[0] if later else None),))
 
 

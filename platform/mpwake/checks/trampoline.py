@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from mpwake.checks.boot import (
     PAGE,
+    about,
     booted,
     commands,
     console,
@@ -14,6 +14,7 @@ from mpwake.checks.boot import (
     like_linux,
     like_linux_at_vtl,
     noted,
+    sees,
     sent,
 )
 from mpwake.checks.core import Finding, inconclusive, not_applicable
@@ -81,12 +82,14 @@ def below_4_gib(behaviour: Behaviour) -> Iterator[Finding]:
 
 @booted("TRM-04", NO_LOW, "a line names the limit, the boot goes on, and no processor is woken", like_linux)
 def boots_without_trampoline(behaviour: Behaviour) -> Iterator[Finding]:
-    """Judge the console, the trampoline and the Wakeups."""
+    """Judge the console, the trampoline and the Wakeups, of an operating system that uses the mailbox elsewhere."""
+    if not all(sent(trace) for trace in each(behaviour, LOW)):
+        raise inconclusive("the operating system does not use the mailbox with memory below 1 MiB either")
     for trace in each(behaviour, NO_LOW):
-        placed, mailbox = noted(trace, Kind.ALLOC, "trampoline"), _mailbox(trace)
+        placed = noted(trace, Kind.ALLOC, "trampoline")
         if any(one.value >= MIB for one in placed):
             raise not_applicable("the operating system has another place for its trampoline")
-        lines = [one for one in console(trace) if re.search(rf"\b0x0*{MIB:x}\b", one.note)]
+        lines = about(console(trace), rf"\b0x0*{MIB:x}\b|\bsub-1M\b")
         panics = console(trace, "panic")
         if not panics:
             came_far(trace)
@@ -94,7 +97,7 @@ def boots_without_trampoline(behaviour: Behaviour) -> Iterator[Finding]:
         found = (
             f"{len(lines)} lines name the limit, {len(panics)} panics, {len(placed)} trampolines, {len(woken)} Wakeups"
         )
-        good = bool(lines) and not panics and not placed and not woken and mailbox is not None
+        good = bool(lines) and not panics and not placed and not woken
         yield Finding(good, found, "a line that names the limit, and nothing else", (told(trace),))
 
 
@@ -105,6 +108,7 @@ def enters_64_bit_code(behaviour: Behaviour) -> Iterator[Finding]:
         if trace.memory != "sc":
             continue
         for one, vector in _vectors(trace):
+            sees(trace, "entries")
             entry = fact(placed_at(trace), "entry64")
             yield Finding(vector == entry, f"vector {vector:#x}", f"the 64-bit entry {entry:#x}", (told(trace, one),))
 
@@ -113,6 +117,7 @@ def enters_64_bit_code(behaviour: Behaviour) -> Iterator[Finding]:
 def compat_code_below_4_gib(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge where the code and its page tables lie."""
     for trace in each(behaviour, LOW):
+        sees(trace, "entries")
         one = placed_at(trace)
         if not fact(one, "compat"):
             raise not_applicable("no part of the trampoline is 32-bit code")
@@ -123,6 +128,7 @@ def compat_code_below_4_gib(behaviour: Behaviour) -> Iterator[Finding]:
 
 def _touched(trace: Trace) -> Iterator[tuple[Event, list[Event]]]:
     """Yield each landing with what the wake routine touched until it loaded page tables of its own."""
+    sees(trace, "routine")
     for landing in trace.of(Kind.LANDING):
         own = [one for one in trace.of(Kind.ROUTINE) if one.agent == landing.agent and one.note not in _NOT_TOUCHED]
         loads = [number for number, one in enumerate(own) if one.note == "cr3"]

@@ -57,6 +57,7 @@ class Kind(enum.Enum):
     HYPERCALL = "hypercall"
     PRIVATE = "private"
     TDCALL = "tdcall"
+    FAULT = "fault"
 
 
 Fact = int | str | bool

@@ -35,6 +35,8 @@ class Host:
     )
     faults: tuple[Literal["map", "reset-map"], ...] = described("Which of its allocations fail", ())
     mute: tuple[int, ...] = described("APIC IDs of processors that take a command and never come alive", ())
+    nxe: bool = described("EFER.NXE of a processor at the vector", True)
+    mapped: int | None = described("Pages on each side of the vector's that are mapped there; all unless given", None)
 
 
 @attrs.frozen

@@ -228,6 +228,13 @@ def _behave(run: _Run) -> None:
         raise Interrupted
 
 
+def _prepare(target: Target, scenarios: tuple[Scenario, ...]) -> None:
+    """Tell a target what it will be asked for."""
+    for role, side in target.driven.items():
+        asked = (one for one in scenarios if _role(one, target) is role)
+        side.prepare(dict.fromkeys(words for one in asked for keyword, words in one.steps if keyword == "When"))
+
+
 def run(target: Target, scenarios: tuple[Scenario, ...], options: Options, *listeners: events.Listener) -> events.Run:
     """Run scenarios on a target and return the run, complete with its footer.
 
@@ -243,6 +250,7 @@ def run(target: Target, scenarios: tuple[Scenario, ...], options: Options, *list
 
     target = target.settled().seeded(options.seed)
     tell(header(target, scenarios, options))
+    _prepare(target, scenarios)
     one = _Run(target, scenarios, tell, options.interrupt)
     try:
         _behave(one)

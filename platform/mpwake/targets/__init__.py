@@ -13,12 +13,13 @@ from mpwake.targets.model import open_model
 from mpwake.targets.scenario import open_scenario
 from mpwake.targets.tables import open_tables
 
-KINDS = ("model", "tables", "scenario", "firmware", "runner", "trace")
+KINDS = ("model", "tables", "scenario", "firmware", "runner", "kernel", "trace")
 EXAMPLES = {
     "tables": "tables:/sys/firmware/acpi/tables",
     "scenario": "scenario:failing.yaml",
     "firmware": "firmware:OVMF.fd",
     "runner": "runner:./my-loop",
+    "kernel": "kernel:/boot/vmlinuz",
     "trace": "trace:traces.ndjson",
 }
 # The kinds that take no further evidence: what they call themselves, and what to do instead.
@@ -27,6 +28,7 @@ ALONE = {
     "scenario": ("a scenario", "declare it in the file"),
     "firmware": ("a firmware image", "tables: takes what firmware publishes"),
     "runner": ("a program", "tables: takes what firmware publishes"),
+    "kernel": ("a kernel image", "tables: takes what firmware publishes"),
     "trace": ("a trace", "tables: takes what firmware publishes"),
 }
 
@@ -57,6 +59,7 @@ def _open(
     evidence: tuple[str, ...],
     extra: tuple[str, ...],
     arguments: tuple[str, ...] = (),
+    follows: tuple[str, ...] = (),
 ) -> Target:
     if kind in ALONE and (evidence or extra):
         what, hint = ALONE[kind]
@@ -76,6 +79,10 @@ def _open(
         from mpwake.targets.runner.open import open_runner
 
         return open_runner(base / location, arguments)
+    if kind == "kernel":
+        from mpwake.targets.kernel.open import open_kernel
+
+        return open_kernel(base / location, follows)
     if kind == "trace":
         from mpwake.targets.trace.open import open_trace
 
@@ -99,5 +106,8 @@ def _open_document(path: Path, extra: tuple[str, ...]) -> Target:
         raise node.value["kind"].error(f"no target of kind {declared.kind!r}", did_you_mean(declared.kind, KINDS))
     if declared.arguments and declared.kind != "runner":
         raise node.value["arguments"].error(f"a target of kind {declared.kind!r} takes no arguments")
-    target = _open(declared.kind, declared.location, path.parent, declared.evidence, extra, declared.arguments)
+    if declared.follows and declared.kind != "kernel":
+        raise node.value["follows"].error(f"a target of kind {declared.kind!r} does not say whom it follows")
+    given = (declared.evidence, extra, declared.arguments, declared.follows)
+    target = _open(declared.kind, declared.location, path.parent, *given)
     return target if declared.edition is None else target.held_to(Edition(declared.edition), f"{path} says so")

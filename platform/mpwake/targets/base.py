@@ -84,8 +84,11 @@ class Target:
 class TargetDocument:
     """A target declared in YAML, with its options."""
 
-    kind: str = described("Kind of the target: model, tables, firmware or runner")
+    kind: str = described("Kind of the target: model, tables, firmware, runner or kernel")
     location: str = described("What to open; a relative path counts from this file")
     evidence: tuple[str, ...] = described("Further evidence, [KIND:]LOCATION each, as after --with", ())
     arguments: tuple[str, ...] = described("Arguments of the program that a runner starts", ())
+    follows: tuple[Literal["linux", "dt-binding"], ...] = described(
+        "What a kernel claims to keep, where its image does not tell: the DeviceTree binding", ()
+    )
     edition: Literal["acpi-6.4", "acpi-6.5", "acpi-6.6"] | None = described("Edition to be held against", None)

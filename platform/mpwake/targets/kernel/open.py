@@ -1,0 +1,151 @@
+"""Opens ``kernel:BZIMAGE``: an unmodified Linux, booted under QEMU for each situation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+
+import attrs
+
+from mpwake.checks.core import Unjudged, not_testable
+from mpwake.evidence.behaviour import Behaviour
+from mpwake.evidence.trace import Trace
+from mpwake.model.probe import probes
+from mpwake.model.situation import situations
+from mpwake.spec.requirements import Role
+from mpwake.targets.base import Source, Target
+from mpwake.targets.kernel import initramfs, qemu
+from mpwake.targets.kernel.boots import Boots
+from mpwake.targets.kernel.evidence import trace_of
+from mpwake.targets.kernel.image import Image, read_image
+from mpwake.targets.kernel.recording import Machine, NotRealisable, Recording
+from mpwake.targets.kernel.run import run
+from mpwake.targets.kernel.situate import Trial, trial
+
+# What the suite adds to the command line of a situation: every line with its level, and lines that are for debugging.
+SAID = (
+    "console_msg_format=syslog",
+    "printk.time=1",
+    "printk.devkmsg=on",
+    "ignore_loglevel",
+    "log_buf_len=1M",
+    'dyndbg="file arch/x86/kernel/smpboot.c +p"',
+    "rdinit=/init",
+)
+CRASH_KERNEL = "192M"
+PLACING = "memblock=debug"
+SECONDS, WAITING = 150.0, 90.0
+_ASKED = {"online": "on", "offline": "off", "kexec": "kexec", "crash": "crash"}
+
+
+def action_words(one: Trial) -> tuple[str, ...]:
+    """Return what init is asked to do, processors by their number, or by their APIC ID where they have none."""
+    words = ["fill"] * one.fill
+    for action in one.actions:
+        number = one.numbers.index(action.id) if action.id in one.numbers else action.id
+        words.append(_ASKED[action.op] + (str(number) if action.op in ("online", "offline") else ""))
+    return tuple(words)
+
+
+def machine_of(one: Trial, image: Image) -> Machine:
+    """Return the machine that is booted for a sentence."""
+    given = one.tables.boot_arguments
+    line = given.text if given else "console=ttyS0"
+    asked = action_words(one)
+    words = [line, *SAID, *(["noapic"] if one.tables.madt is None else [])]
+    if one.placing:
+        words.append(PLACING)
+    if asked:
+        words.append(f"mpwake.do={','.join(asked)}")
+    if "crash" in asked:
+        words.append(f"crashkernel={CRASH_KERNEL}")
+    kernel = image.data if {"kexec", "crash"} & {action.op for action in one.actions} else None
+    return Machine(
+        kernel=image.path,
+        initramfs=initramfs.build(kernel),
+        tables=one.tables,
+        mailbox=one.mailbox,
+        boot_id=one.boot_id,
+        processors=one.processors,
+        command_line=" ".join(words),
+        marks=(initramfs.DONE,),
+        reset_vector=one.reset_vector,
+        seconds=WAITING if one.waits else SECONDS,
+    )
+
+
+def key_of(one: Trial) -> str:
+    """Return what tells the machine of one sentence from that of another."""
+    tables = one.tables
+    published = [part.data.hex() for part in (tables.madt, tables.fdt) if part]
+    parked = sorted((apic, repr(how)) for apic, how in one.processors.items())
+    line = tables.boot_arguments
+    return repr(
+        (
+            *(published, tables.memory_map, line and line.text, tables.mailbox, one.mailbox, one.boot_id, parked),
+            *(one.actions, one.fill, one.reset_vector, one.waits, one.placing),
+        )
+    )
+
+
+@attrs.define
+class Driver:
+    """Boots a kernel for each sentence; equal machines are booted once."""
+
+    image: Image
+    boots: Boots = attrs.Factory(Boots)
+
+    def _boot(self, one: Trial) -> Recording:
+        return run(machine_of(one, self.image))
+
+    def prepare(self, sentences: Iterable[str]) -> None:
+        """Begin to boot for sentences that will be asked for."""
+        for sentence in sentences:
+            if sentence in situations() or sentence in probes(Role.SENDER):
+                try:
+                    one = trial(sentence)
+                except Unjudged:
+                    continue
+                self.boots.expect(key_of(one), functools.partial(self._boot, one))
+
+    def drive(self, sentence: str, _seed: int) -> tuple[Trace, ...]:
+        """Boot into a situation, or as a probe says, and return what was seen."""
+        one = trial(sentence)
+        try:
+            recording = self.boots.result(key_of(one), functools.partial(self._boot, one))
+        except NotRealisable as error:
+            raise not_testable(error.reason) from None
+        assert isinstance(recording, Recording)
+        return (trace_of(recording, one),)
+
+
+def _notes(image: Image) -> tuple[str, ...]:
+    known = "whether it takes a mailbox from a DeviceTree is not known; a target .yaml can say that it does"
+    if image.takes_tree is not None:
+        takes = "takes" if image.takes_tree else "takes no"
+        known = f"it {takes} mailbox from a DeviceTree: {image.source}".replace("takes mailbox", "takes a mailbox")
+    return (
+        f"it calls itself Linux {image.version}",
+        known,
+        f"booted under QEMU {qemu.version(qemu.find())} without KVM",
+    )
+
+
+def open_kernel(path: Path, follows: tuple[str, ...] = ()) -> Target:
+    """Open a kernel image; ``follows`` is what it claims beside what it tells itself.
+
+    Raises ``InputError`` for what is no bzImage, and ``ToolError`` where QEMU or busybox is missing or unfit.
+    """
+    image = read_image(path)
+    notes = _notes(image)
+    claims = {"linux", *follows} | ({"dt-binding"} if image.takes_tree else set())
+    driver = Driver(image)
+    behaviour = Behaviour(driver.drive, follows=frozenset(claims), boots=True, prepare=driver.prepare)
+    return Target(
+        kind="kernel",
+        name=f"kernel:{path}",
+        sources=(Source(str(path), "kernel image", image.data),),
+        driven={Role.SENDER: behaviour},
+        notes=notes,
+    )

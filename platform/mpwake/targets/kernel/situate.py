@@ -1,0 +1,260 @@
+"""From a sentence to a machine: what firmware publishes, who is parked how, and what the operating system is asked for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+from mpwake.checks.core import not_testable
+from mpwake.evidence.compose import MadtEntry, TablesDocument, compose
+from mpwake.evidence.tables import Tables
+from mpwake.model.probe import Probe, page_of, probes
+from mpwake.model.situation import Action, Boot, Host, Situation, situation, situations
+from mpwake.spec import document
+from mpwake.spec.document import Node, described
+from mpwake.spec.requirements import Role
+from mpwake.spec.resources import relative, scenarios
+from mpwake.targets.kernel.recording import Entry, Parking
+
+HIGHEST_ID = 0xFE
+MOST = 8
+PAGE = 0x1000
+# What a probe is carried out in: version 0 of the mailbox, so that no operating system is judged by what it lacks.
+PROBED = "an operating system boots with three processors to start"
+IDS = (1, 4, 5)
+TWICE = "the operating system is asked to wake a processor twice"
+WAITS = (
+    "a processor never acknowledges",
+    "an operating system takes a processor offline and online again, with a wakeup entry of version 0",
+    TWICE,
+)
+PLACED = (
+    "an operating system boots with memory below 1 MiB",
+    "an operating system boots without memory below 1 MiB",
+    "an operating system boots without usable memory below 1 MiB",
+)
+
+
+@attrs.frozen
+class Agent(Parking):
+    """One entry of ``scenarios/kernels/parking.yaml``: an agent, and how a processor is parked that stands for it."""
+
+    agent: str = described("Name of the agent", "")
+
+
+@attrs.frozen
+class ParkingFile:
+    """The file of them."""
+
+    parking: tuple[Agent, ...] = described("The agents")
+
+
+@attrs.frozen
+class Trial:
+    """What is booted for a sentence: what firmware publishes, the processors, and what is asked for.
+
+    ``processors`` are the APIC IDs of all but the one that boots, with how each is parked; ``numbers`` those of all that
+    the table enables, in the order in which Linux numbers them. ``waits`` tells that the operating system may well wait
+    for ever; ``placing`` that it is to tell where it puts its wake routine.
+    """
+
+    tables: Tables
+    mailbox: int
+    boot_id: int
+    processors: Mapping[int, Parking]
+    numbers: tuple[int, ...]
+    absent: tuple[int, ...] = ()
+    actions: tuple[Action, ...] = ()
+    fill: bool = False
+    reset_vector: int = 0
+    waits: bool = False
+    placing: bool = False
+
+
+@functools.cache
+def parkings() -> dict[str, Parking]:
+    """Return how a processor is parked, by the agent that it stands for."""
+    path = scenarios("kernels") / "parking.yaml"
+    file = document.decode(document.load(path, relative(path)), ParkingFile)
+    fields = [one.name for one in attrs.fields(Parking)]
+    return {one.agent: Parking(**{name: getattr(one, name) for name in fields}) for one in file.parking}
+
+
+def _parking(agent: str) -> Parking:
+    known = parkings()
+    if agent not in known:
+        raise not_testable(f"no processor of the machine can be parked as {agent}")
+    return known[agent]
+
+
+def _check_host(host: Host) -> None:
+    """Raise where a machine of QEMU without hardware virtualization is not what a situation asks for."""
+    if host.isolation not in ("any", "none") or host.vtl:
+        what = "a TD" if host.isolation == "tdx" else "a confidential guest"
+        raise not_testable(f"the machine is not {'at a virtual trust level' if host.vtl else what}")
+    if host.apic != "xapic":
+        raise not_testable("the local APICs of the machine have no x2APIC mode")
+    if host.tsc:
+        raise not_testable("the time-stamp counter of the machine begins at 0")
+    if host.built != Host().built:
+        raise not_testable("the kernel is as it was built")
+    if host.faults:
+        raise not_testable("no allocation of an unmodified kernel can be made to fail")
+
+
+def _stand_ins(ids: tuple[int, ...], taken: set[int]) -> dict[int, int]:
+    """Return an APIC ID that the machine can have for each that it cannot."""
+    free = iter(one for one in range(1, HIGHEST_ID) if one not in taken | set(ids))
+    return {one: next(free) for one in ids if one > HIGHEST_ID}
+
+
+def _with_ids(published: TablesDocument, instead: Mapping[int, int]) -> TablesDocument:
+    """Return what firmware publishes with some APIC IDs replaced."""
+    if not instead:
+        return published
+    madt, tree = published.madt, published.fdt
+    if madt:
+        madt = attrs.evolve(madt, entries=tuple(_entry(one, instead) for one in madt.entries))
+    if tree:
+        tree = attrs.evolve(tree, tree=_node(tree.tree, instead))
+    return attrs.evolve(published, madt=madt, fdt=tree)
+
+
+def _entry(one: MadtEntry, instead: Mapping[int, int]) -> MadtEntry:
+    if one.x2apic is None or one.x2apic.apic_id not in instead:
+        return one
+    return attrs.evolve(one, x2apic=attrs.evolve(one.x2apic, apic_id=instead[one.x2apic.apic_id]))
+
+
+def _node(tree: Node, instead: Mapping[int, int]) -> Node:
+    """Return a tree whose cpu nodes have other numbers."""
+    nodes: dict[str, Node] = {}
+    for name, at in tree.value.items():
+        apic = _number(at) if name.startswith("cpu@") else None
+        if apic in instead:
+            new = instead[apic]
+            reg = attrs.evolve(at.value["reg"], value=new)
+            nodes[f"cpu@{new:x}"] = attrs.evolve(at, value={**at.value, "reg": reg})
+        else:
+            nodes[name] = _node(at, instead) if name == "cpus" else at
+    return attrs.evolve(tree, value=nodes)
+
+
+def _number(node: Node) -> int:
+    reg = node.value.get("reg") if isinstance(node.value, dict) else None
+    return reg.value if reg is not None and isinstance(reg.value, int) else -1
+
+
+def _listed(tables: Tables, boot_id: int) -> tuple[int, ...]:
+    """Return the APIC IDs that the tables enable, the one that boots first, the others in order and each once."""
+    found = list(_enabled(tables))
+    return tuple(dict.fromkeys((boot_id, *found)))
+
+
+def _enabled(tables: Tables) -> Iterator[int]:
+    if tables.madt:
+        yield from (one.apic_id for one in tables.madt.processors if one.enabled)
+    elif tables.fdt:
+        for node in tables.fdt.walk():
+            reg = node.prop("reg") if node.path.startswith("/cpus/cpu@") else None
+            status = node.prop("status")
+            if reg and not (status and status.value.startswith(b"fail")):
+                yield int.from_bytes(reg.value, "big")
+
+
+def _vector(tables: Tables) -> int:
+    wakeups = tables.madt.wakeups if tables.madt else ()
+    return next((one.reset_vector or 0 for one in wakeups), 0)
+
+
+def _polled(one: Situation, tables: Tables) -> int:
+    """Return where processors poll: where firmware says, if that is in the same page and no multiple of 4096."""
+    wakeups = tables.madt.wakeups if tables.madt else ()
+    address = next((entry.address for entry in wakeups if entry.address is not None), one.mailbox)
+    return address if address // PAGE == one.mailbox // PAGE else one.mailbox
+
+
+def _situated(boot: Boot, sentence: str) -> Trial:
+    one = boot.situation
+    _check_host(one.host)
+    if len(one.ids) >= MOST:
+        raise not_testable(f"the machine has at most {MOST} processors")
+    own = {one.boot_id, *one.ids}
+    published = compose(boot.document)
+    instead = _stand_ins(one.ids, own | set(_enabled(published)))
+    tables = compose(_with_ids(boot.document, instead)) if instead else published
+    loops = one.loops or [one.loop] * len(one.ids)
+    ids = [instead.get(apic, apic) for apic in one.ids]
+    entry = _state(one.host)
+    mute = set(one.host.mute)
+    has_mailbox = bool(tables.madt and tables.madt.wakeups) or tables.fdt is not None
+    processors = {}
+    for apic, loop in zip(ids, loops, strict=True):
+        if apic in mute and not has_mailbox:
+            continue
+        parked = _parking(loop)
+        processors[apic] = attrs.evolve(parked, entry=entry, starts=parked.starts and apic not in mute)
+    return Trial(
+        tables=tables,
+        mailbox=_polled(one, tables),
+        boot_id=one.boot_id,
+        processors=processors,
+        numbers=_listed(tables, one.boot_id),
+        absent=tuple(apic for apic in ids if apic not in processors),
+        actions=tuple(attrs.evolve(action, id=instead.get(action.id, action.id)) for action in one.actions),
+        fill=sentence.startswith("an operating system fills all free memory"),
+        reset_vector=_vector(tables),
+        waits=sentence in WAITS,
+        placing=sentence in PLACED,
+    )
+
+
+def _state(host: Host) -> Entry:
+    return Entry(nxe=host.nxe, mapped=host.mapped)
+
+
+def _probed(one: Probe, sentence: str) -> Trial:
+    """Return a boot with as many processors as a probe has, parked as its are."""
+    boot = situation(PROBED)
+    ids = IDS[: len(one.ids)]
+    given = {asked: real for asked, real in zip(one.ids, ids, strict=True)}
+    madt = boot.document.madt
+    assert madt is not None
+    own, *others = [entry for entry in madt.entries if entry.lapic]
+    wakeup = [entry for entry in madt.entries if not entry.lapic]
+    parts = [(entry, entry.lapic) for entry in others[: len(ids)]]
+    listed = tuple(
+        attrs.evolve(entry, lapic=attrs.evolve(lapic, apic_id=apic))
+        for (entry, lapic), apic in zip(parts, ids, strict=True)
+        if lapic
+    )
+    published = attrs.evolve(boot.document, madt=attrs.evolve(madt, entries=(own, *listed, *wakeup)))
+    tables = attrs.evolve(compose(published), mailbox=page_of(one))
+    loops = one.loops or ("acpi-6.4",) * len(ids)
+    return Trial(
+        tables=tables,
+        mailbox=boot.situation.mailbox,
+        boot_id=boot.situation.boot_id,
+        processors={apic: _parking(loop) for apic, loop in zip(ids, loops, strict=True)},
+        numbers=_listed(tables, boot.situation.boot_id),
+        actions=tuple(_again(one, given)),
+        waits=sentence in WAITS,
+    )
+
+
+def _again(one: Probe, given: Mapping[int, int]) -> Iterator[Action]:
+    """Yield what has to be asked for so that a processor is woken again."""
+    asked = [given[request.id] for request in one.requests if request.op == "wake"]
+    for apic in dict.fromkeys(asked):
+        for _ in range(asked.count(apic) - 1):
+            yield Action("offline", apic)
+            yield Action("online", apic)
+
+
+def trial(sentence: str) -> Trial:
+    """Return what is booted for a sentence; raise ``Unjudged`` where no machine of QEMU is what it says."""
+    if sentence in situations():
+        return _situated(situation(sentence), sentence)
+    return _probed(probes(Role.SENDER)[sentence], sentence)
