@@ -374,7 +374,10 @@ def command(*words: str) -> Result:
 def test_a_violation_is_shown_and_written(folder: Path) -> None:
     result = command("loop.yaml", "--out", "found.yaml")
     assert result.return_value == 1
-    assert "fail: AP 0x1 lands at 0x9b000, where it was not asked to (RCV-02, RCV-05, ORD-04, ORD-05, ORD-09)" in result.stdout
+    assert (
+        "fail: AP 0x1 lands at 0x9b000, where it was not asked to (RCV-02, RCV-05, ORD-04, ORD-05, ORD-09)"
+        in result.stdout
+    )
     (line,) = (line for line in result.stdout.splitlines() if line.startswith("  24"))
     assert line.split() == ["24", "AP", "0x1", "loop+0x2c", "ff", "e0", "jmp", "rax", "lands", "at", "0x9b000"]
     target = open_target("found.yaml").settled()
