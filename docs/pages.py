@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from mpwake import __version__
-from mpwake.checks.core import CHECKS
+from mpwake.checks.core import everybodys
 from mpwake.cli.mutants import row
 from mpwake.cli.registry import Row, coverage_rows, explanation
 from mpwake.reporting.files import write
@@ -128,7 +128,7 @@ def claims(one: Requirement) -> tuple[Claim, ...]:
     """Return the checks of a requirement."""
     return tuple(
         Claim(f"{check.judge.__module__}.{check.judge.__name__}", (check.judge.__doc__ or "").split("\n\n")[0])
-        for check in CHECKS.values()
+        for check in everybodys()
         if check.id == one.id
     )
 

@@ -4,11 +4,12 @@ import attrs
 import pytest
 from behave.parser import parse_file
 
-from mpwake.checks.core import CHECKS
+from mpwake.checks.core import CHECKS, FURTHER, checks_of
 from mpwake.spec.requirements import Role
 from mpwake.spec.resources import suite_root
 from mpwake.suite import catalogue, lint
 from mpwake.suite.catalogue import Scenario, read_feature
+from mpwake.suite.mutants import mutants
 
 FEATURES = sorted((suite_root() / "features").rglob("*.feature"))
 
@@ -102,3 +103,20 @@ def test_scenarios_know_their_chapter_and_place(sound):
     assert isinstance(sound, Scenario)
     assert sound.chapter == "enumeration"
     assert sound.place == f"features/enumeration/madt.feature:{sound.line}"
+
+
+def test_each_of_several_checks_of_a_requirement_needs_a_mutant_of_its_own(monkeypatch):
+    own = next(one for one, _ in mutants() if one.claim and one.breaks == "RCV-03")
+    monkeypatch.setattr(lint, "mutants", lambda: tuple(pair for pair in mutants() if pair[0] != own))
+    assert [(one.where, one.message) for one in lint._served()] == [("RCV-03", f"no mutant makes untrue {own.claim!r}")]
+
+
+def test_a_scenario_says_what_the_check_says_that_it_claims():
+    first, second = catalogue.of_requirement("TDX-06", Role.RECEIVER)[:2]
+    checks = checks_of("TDX-06", Role.RECEIVER)
+    assert checks == (CHECKS["TDX-06", Role.RECEIVER], *FURTHER["TDX-06", Role.RECEIVER])
+    assert [lint._checks(one) for one in (first, second)] == [[check] for check in checks]
+    steps = tuple(("When", first.steps[2][1]) if word == "When" else (word, text) for word, text in second.steps)
+    (wrong, other) = messages(attrs.evolve(second, steps=steps))
+    assert wrong == f"the check of TDX-06 says: When {checks[1].when.sentence}"
+    assert other.startswith("no check of its requirements says: When the host refuses")

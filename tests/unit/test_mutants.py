@@ -17,7 +17,7 @@ from mpwake.spec.requirements import Role, registry
 from mpwake.spec.verdicts import Verdict
 from mpwake.suite import mutants as module
 from mpwake.suite.catalogue import of_requirement
-from mpwake.suite.mutants import Mutant, MutantFile, Outcome, declared, judge_all, matrix, mutants, mutated
+from mpwake.suite.mutants import Mutant, MutantFile, Outcome, check_of, declared, judge_all, matrix, mutants, mutated
 from mpwake.targets.model import load_platform, open_model, platform_names
 
 OF_TABLES = [one.id for one in registry().requirements.values() if Role.TABLES in one.roles]
@@ -300,3 +300,19 @@ def test_a_mistake_in_a_file_is_told_with_its_place(folder: Path, old: str, new:
         module.mutants()
     assert message in caught.value.message
     assert caught.value.where == f"{folder}/a.yaml:{place}"
+
+
+def test_a_mutant_is_meant_for_the_check_whose_claim_it_names() -> None:
+    mutant = next(one for one, _ in mutants() if one.id == "tdx-mailbox-in-mask")
+    assert check_of(mutant).then == mutant.claim
+    assert check_of(attrs.evolve(mutant, claim="")) is CHECKS["TDX-06", Role.RECEIVER]
+    with pytest.raises(InputError, match="no check of TDX-06 claims 'no processor polls or lands'") as caught:
+        check_of(attrs.evolve(mutant, claim="no processor polls or lands"))
+    assert mutant.claim in caught.value.hint
+
+
+def test_the_worst_of_several_checks_is_what_a_requirement_gets() -> None:
+    passed, failed = Judgement(Verdict.PASS), Judgement(Verdict.FAIL, "bad")
+    apart = Judgement(Verdict.NOT_APPLICABLE, "not here")
+    assert module._together([apart, passed]) == passed
+    assert module._together([passed, failed, apart]) == failed
