@@ -34,8 +34,9 @@ from mpwake.spec.verdicts import Verdict
 from mpwake.targets import open_target
 from mpwake.targets.firmware.explore import ALL, Bounds, Explorer, apart, explore, failures, wakes
 from mpwake.targets.firmware.interleaving import AstrayError, Interleaved, started
+from mpwake.targets.firmware.machine import PAGE
 from mpwake.targets.firmware.replay import load_system
-from mpwake.targets.firmware.stage import Stage, bare_stage
+from mpwake.targets.firmware.stage import MAILBOX, Layout, Stage, bare_stage
 from support.machine_code import CONFORMING, SMALL, assemble, changed
 
 # ORD-05 broken: the acknowledgement comes before the vector is read.
@@ -60,6 +61,8 @@ park:
 66 c7 03 00 00         ; mov word [rbx], 0
 ff e0                  ; jmp rax
 """
+# It stands in the mailbox page, from 0x900 on, and turns over a bit of its own second instruction.
+SELF = BITS.replace("80 34 ed 00 90 00 00 01", "b0 00\n80 b3 07 09 00 00 01")
 # It looks at Command only, once.
 SHORT = """
 park:
@@ -294,12 +297,13 @@ def walk(one: Interleaved, explorer: Explorer, choices: list[int]) -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(
-    text=st.sampled_from([SMALL, CONFORMING, BITS]),
+    text=st.sampled_from([SMALL, CONFORMING, BITS, SELF]),
     agent=st.sampled_from(["tester", "linux-6.1", "os-reference"]),
     choices=st.lists(st.integers(0, 5), max_size=120),
 )
 def test_whatever_the_order_the_explorer_has_been_there(text: str, agent: str, choices: list[int]) -> None:
-    stage, system, probe = parked(assemble(text), 2), load_system(agent), wakes(apart(2, indexed=text is BITS))
+    stage = bare_stage(assemble(text), 2, layout=Layout(code=MAILBOX + (0x900 if text is SELF else PAGE)))
+    system, probe = load_system(agent), wakes(apart(2, indexed=text in (BITS, SELF)))
     explorer = finished(stage, probe, system)
     walk(started(stage, probe, system), explorer, choices)
 
