@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,22 @@ def test_the_receiver_of_a_boot_of_ones_own(tmp_path: Path) -> None:
     assert found == dict.fromkeys(ANY_BOOT[RECEIVER], Verdict.FAIL)
     hidden = [{**one, "facts": {"accesses": False}} if one["line"] == "trial" else one for one in these]
     assert set(verdicts(opened(tmp_path / "t.ndjson", hidden)).values()) == {Verdict.NOT_TESTABLE}
+
+
+@pytest.mark.parametrize("claim", [lambda one: one["line"] != "request", lambda one: one["line"] != "landing", None])
+def test_an_ap_loop_is_judged_by_a_sentence_only_if_it_was_asked_for_that(
+    claim: Callable[[dict[str, Any]], bool] | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.ndjson"
+    saved("model:acpi-6.6", path, "RCV-03", roles=frozenset({RECEIVER}))
+    these = [one for one in lines(path) if claim is None or claim(one)]
+    if claim is None:
+        these = [{**one, "ids": one["ids"][:-1] + ["0x77"]} if one["line"] == "trial" else one for one in these]
+    arranged = claim is not None and any(one["line"] == "request" for one in these)
+    side = opened(path, these).settled().driven[RECEIVER]
+    judgement = judge(find("RCV-03", RECEIVER), side)
+    assert ("others than those of its sentence" in judgement.reason) is not arranged
+    assert judgement.verdict is (Verdict.PASS if arranged else Verdict.NOT_TESTABLE)
 
 
 def test_a_sentence_that_nobody_asks_for_is_noted(tmp_path: Path) -> None:

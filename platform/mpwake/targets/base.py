@@ -84,7 +84,7 @@ class Target:
 class TargetDocument:
     """A target declared in YAML, with its options."""
 
-    kind: str = described("Kind of the target: model, tables, firmware, runner or kernel")
+    kind: str = described("Kind of the target: model, tables, firmware, runner, kernel or trace")
     location: str = described("What to open; a relative path counts from this file")
     evidence: tuple[str, ...] = described("Further evidence, [KIND:]LOCATION each, as after --with", ())
     arguments: tuple[str, ...] = described("Arguments of the program that a runner starts", ())

@@ -10,7 +10,7 @@ import attrs
 from mpwake.checks.always import ANY_BOOT
 from mpwake.checks.core import Unjudged, inconclusive, not_testable
 from mpwake.evidence.behaviour import Behaviour
-from mpwake.evidence.trace import Trace
+from mpwake.evidence.trace import OPS, Kind, Trace
 from mpwake.model.probe import probes
 from mpwake.model.situation import situations
 from mpwake.spec.editions import Edition
@@ -61,6 +61,8 @@ class Replay:
         if told and told.verdict:
             raise Unjudged(Verdict(told.verdict), told.reason)
         found = tuple(self.read.boots.get(self.role, ()) or self.read.trials.get((self.role, sentence), ()))
+        if self.role is Role.RECEIVER and not self.read.boots:
+            _as_arranged(sentence, found)
         if told or (found and self.read.complete):
             return found
         if found:
@@ -68,6 +70,21 @@ class Replay:
         if self.read.complete:
             raise not_testable("the trace does not record it")
         raise inconclusive("the trace has no footer, and does not record it")
+
+
+def _as_arranged(sentence: str, found: tuple[Trace, ...]) -> None:
+    """Raise where a trial of an AP loop was not asked for what the suite asks for under this sentence."""
+    one = probes(Role.RECEIVER).get(sentence)
+    if one is None:
+        return
+    asked = [(OPS[request.op], request.id, None if request.base else request.value) for request in one.requests]
+    for trace in found:
+        told = [(event.value, event.target, event.vector) for event in trace.of(Kind.REQUEST)]
+        same = len(told) == len(asked) and all(
+            ours[:2] == theirs[:2] and ours[2] in (None, theirs[2]) for ours, theirs in zip(asked, told, strict=True)
+        )
+        if trace.ids[1:] != one.ids or not (same or trace.spent):
+            raise not_testable("the processors or the requests of a trial are others than those of its sentence")
 
 
 def unfinished(trace: Trace) -> Trace:
