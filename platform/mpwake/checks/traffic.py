@@ -23,7 +23,7 @@ AREAS = {
     "ReservedForOs": (OS_HEADER, OS_SECTION - OS_HEADER),
     "ReservedForFirmware": (OS_SECTION, OS_SECTION),
 }
-WAKES = ("wake", "overwrite", "send")
+WAKES = ("wake", "overwrite", "send", "torn")
 _ADDRESSED = tuple(OPS[name] for name in (*WAKES, "test", "reset"))
 _ACTS = 24
 _LOADS = 16

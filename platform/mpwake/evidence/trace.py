@@ -26,6 +26,11 @@ OPS = {
     "reserved": 8,
     "send": 9,
     "clear": 10,
+    "torn": 11,
+    "vector": 12,
+    "id": 13,
+    "stale": 14,
+    "byte": 15,
 }
 
 # What an operating system is asked to do, once it has booted.
