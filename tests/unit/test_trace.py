@@ -201,7 +201,7 @@ def test_an_ap_loop_is_judged_by_a_sentence_only_if_it_was_asked_for_that(
     saved("model:acpi-6.6", path, "RCV-03", roles=frozenset({RECEIVER}))
     these = [one for one in lines(path) if claim is None or claim(one)]
     if claim is None:
-        these = [{**one, "ids": one["ids"][:-1] + ["0x77"]} if one["line"] == "trial" else one for one in these]
+        these = [{**one, "ids": [*one["ids"][:-1], "0x77"]} if one["line"] == "trial" else one for one in these]
     arranged = claim is not None and any(one["line"] == "request" for one in these)
     side = opened(path, these).settled().driven[RECEIVER]
     judgement = judge(find("RCV-03", RECEIVER), side)
