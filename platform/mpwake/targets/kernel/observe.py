@@ -26,7 +26,9 @@ _JUMP_LOW, _JUMP_HIGH, _RETURNED, _TIME, _BOOTS = (REGISTERS + at for at in (0x1
 _HUNDREDTHS = (1 << 28) - 1
 _UART, _UART_LINE_CONTROL, _DIVISOR = 0x3F8, 0x3FB, 1 << 7
 _APIC = 0xFEE00000
-_ICR = (0x300, 0x310)
+_ICR, _ICR_HIGH = 0x300, 0x310
+# Delivery modes that say something of a start or a stop: NMI, INIT, start-up.
+_TOLD = (4, 5, 6)
 
 _SUBPAGE = re.compile(
     rb"memory_region_subpage_(read|write) cpu (\d{1,4}) mr (0x[0-9a-f]{1,16}) offset 0x([0-9a-f]{1,4})"
@@ -75,6 +77,7 @@ class Observer:
         self._jumps: dict[int, int] = {}
         self._console = bytearray()
         self._divisor = False
+        self._high: dict[int, int] = {}
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes. Raises ``ToolError`` for what a trace of QEMU cannot be."""
@@ -88,16 +91,14 @@ class Observer:
 
     def _line(self, line: bytes) -> None:
         event = line.partition(b":")[2] if line[:1].isdigit() else line
-        if event == self._last and self._repeat():
-            return
-        self._last = b""
-        if found := _SUBPAGE.fullmatch(event):
+        if event == self._last:
+            self._repeat()
+        elif found := _SUBPAGE.fullmatch(event):
             kind, cpu, region, offset, value, width = found.groups()
             self._subpage(
                 _Access(kind == b"write", int(cpu), region, int(offset, 16), int(width), int(value, 16), self._now)
             )
-            if kind == b"read":
-                self._last = event
+            self._last = event if kind == b"read" and self.booted else b""
         elif found := _WRITE.fullmatch(event):
             cpu, address, value, _, _ = found.groups()
             self._register(int(cpu), int(address, 16), int(value, 16))
@@ -108,17 +109,16 @@ class Observer:
         elif b"Triple fault" in line:
             self.triple_fault = True
 
-    def _repeat(self) -> bool:
-        last = self._kept[-1] if self._kept else None
-        if not isinstance(last, _Access):
-            return False
+    def _repeat(self) -> None:
+        last = self._kept[-1]
+        assert isinstance(last, _Access)
         last.times += 1
-        return True
 
     def _keep(self, one: _Access | Seen) -> None:
         if not self.booted:
             return
         self._kept.append(one)
+        self._last = b""
         if len(self._kept) >= MAX_SEEN:
             self.crowded = True
             self.end = "budget"
@@ -164,9 +164,12 @@ class Observer:
             self._divisor = bool(value & _DIVISOR)
         elif address == _UART and not self._divisor:
             self._character(value & 0xFF)
-        elif address - _APIC in _ICR and cpu in self.apic_ids:
+        elif address == _APIC + _ICR_HIGH:
+            self._high[cpu] = value
+        elif address == _APIC + _ICR and value >> 8 & 7 in _TOLD and cpu in self.apic_ids:
             now = self._seconds(self._now)
-            self._keep(Seen("apic", cpu, now, offset=address - _APIC, width=4, value=value))
+            self._keep(Seen("apic", cpu, now, offset=_ICR_HIGH, width=4, value=self._high.get(cpu, 0)))
+            self._keep(Seen("apic", cpu, now, offset=_ICR, width=4, value=value))
 
     def _character(self, value: int) -> None:
         self._console.append(value)

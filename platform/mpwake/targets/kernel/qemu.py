@@ -25,7 +25,7 @@ PROGRAM = "qemu-system-x86_64"
 OLDEST = (7, 2)
 INSTALL = "install QEMU 7.2 or later for x86 (Debian: qemu-system-x86), or name one with MPWAKE_QEMU"
 # One instruction takes 2**SHIFT ns of the machine's time.
-SHIFT = 4
+SHIFT = 2
 _CPU = "max,cx16=off"
 _ASKED = 20.0
 _CHUNK = 1 << 20
@@ -135,9 +135,8 @@ class Files:
             self.pages = tuple(self._memory(stack, "page", PAGE) for _ in layout.pages)
             for file, page in zip(self.pages, layout.pages, strict=True):
                 file.map[:] = page.data
-            self.trace = os.pipe()
-            for end in self.trace:
-                stack.callback(_closed, end)
+            self.trace = list(os.pipe())
+            stack.callback(lambda: [self.close_trace(end) for end in (0, 1)])
             self.stack = stack.pop_all()
 
     @staticmethod
@@ -151,16 +150,17 @@ class Files:
         """What QEMU inherits."""
         return (self.ram.file, self.rom.file, *(one.file for one in self.pages), self.trace[1])
 
+    def close_trace(self, end: int) -> None:
+        """Close the end of the trace that is read (0), or the one that is written to (1), once."""
+        if self.trace[end] >= 0:
+            os.close(self.trace[end])
+            self.trace[end] = -1
+
     def __enter__(self) -> Files:
         return self
 
     def __exit__(self, _kind: type | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
         self.stack.close()
-
-
-def _closed(descriptor: int) -> None:
-    with contextlib.suppress(OSError):
-        os.close(descriptor)
 
 
 @functools.cache
@@ -200,7 +200,7 @@ class Process:
             os.close(self.errors)
             raise ToolError(f"cannot be started: {error.strerror}", self.program, INSTALL) from None
         self.trace = files.trace[0]
-        _closed(files.trace[1])
+        files.close_trace(1)
 
     def __enter__(self) -> Process:
         return self

@@ -12,7 +12,7 @@ pairs() { sed -n 's/^processor[^0-9]*//p; s/^initial apicid[^0-9]*//p' | paste -
 
 known() {
     for one in /sys/kernel/debug/x86/topo/cpus/*; do
-        [ -f "$one" ] && sed -n "s/^initial_apicid: */${one##*/}=0x/p" "$one"
+        [ -f "$one" ] && sed -n "s/^initial_apicid:[[:space:]]*\(0x\)*/${one##*/}=0x/p" "$one"
     done | tr '\n' ' '
 }
 
