@@ -128,6 +128,12 @@ Feature: The operating system sends commands
     When an operating system boots with three processors to start
     Then the wake routine uses no stack and no descriptor before it has its own
 
+  @SND-17 @sender
+  Scenario: The wake routine does not rely on EFER.NXE
+    Given an operating system that boots
+    When an operating system boots with EFER.NXE clear at the wakeup vector
+    Then a processor comes alive where firmware has not set EFER.NXE
+
   @SND-18 @sender
   Scenario: The wake routine keeps interrupts off until it has its own IDT
     Given an operating system that boots

@@ -60,6 +60,12 @@ Feature: Room for the trampoline
     When an operating system boots with memory below 1 MiB
     Then until it loads CR3 the wake routine touches the page of the wakeup vector only
 
+  @TRM-08 @sender
+  Scenario: A processor comes alive where firmware maps no more than it must
+    Given an operating system that boots
+    When an operating system boots with nothing mapped around the page of the wakeup vector
+    Then a processor comes alive where the page of the vector alone is mapped
+
   @TRM-09 @sender
   Scenario: The boot blob of Asterinas stays inside the page at 0x8000
     Given an operating system that boots

@@ -142,7 +142,10 @@ def test_a_boot_that_was_cut_off_is_inconclusive(id: str) -> None:
         (Kind.ALLOC, ("TRM-02", "TRM-03", "TRM-05", "TRM-06", "TRM-09", "TRM-10", "HVL-01", "HVL-02", "IPI-08")),
         (Kind.ROUTINE, ("TRM-08", "TRM-09", "IPI-14")),
         (Kind.LANDING, ("TRM-08", "IPI-14")),
-        (Kind.STORE, ("TRM-01", "TRM-05", "TDX-04", "TDX-08", "IPI-01", "KEX-01", "KEX-02", "KEX-05", "KEX-06", "TRM-04")),
+        (
+            Kind.STORE,
+            ("TRM-01", "TRM-05", "TDX-04", "TDX-08", "IPI-01", "KEX-01", "KEX-02", "KEX-05", "KEX-06", "TRM-04"),
+        ),
         (Kind.MAP, ("TDX-01",)),
         (Kind.PRIVATE, ("TDX-02",)),
         (Kind.METHOD, ("HVL-01", "HVL-03", "HVL-05")),

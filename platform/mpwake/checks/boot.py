@@ -10,6 +10,7 @@ from mpwake.checks.core import (
     Finding,
     Judge,
     check,
+    further,
     given,
     inconclusive,
     not_applicable,
@@ -56,6 +57,12 @@ def takes_tree(behaviour: Behaviour) -> None:
 def booted(id: str, when: str, then: str, *also: Condition) -> Callable[[Judge], Judge]:
     """Register the check of a sender's requirement that is judged on a boot into a situation."""
     declare = check(id, given=(a_system, *also), when=probe(when), then=then, role=Role.SENDER)
+    return lambda judge: declare(folded(judge))
+
+
+def beside(id: str, when: str, then: str, *also: Condition) -> Callable[[Judge], Judge]:
+    """Register what is asked beside the check of a sender's requirement, on a boot into another situation."""
+    declare = further(id, given=(a_system, *also), when=probe(when), then=then, role=Role.SENDER)
     return lambda judge: declare(folded(judge))
 
 

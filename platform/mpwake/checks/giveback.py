@@ -317,7 +317,8 @@ def vector_0_is_one_use(behaviour: Behaviour) -> Iterator[Finding]:
 @booted("DUP-03", VERSION_0, "taking a processor offline is refused where it could not be woken again")
 def offline_is_refused(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the codes, with a mailbox of version 0 and with one from a DeviceTree."""
-    for sentence in (VERSION_0, TREE):
+    tree = "dt-binding" in behaviour.follows
+    for sentence in (VERSION_0, *(TREE,) * tree):
         for trace in each(behaviour, sentence):
             if noted(trace, Kind.METHOD, "mailbox"):
                 codes = _refusals(trace)

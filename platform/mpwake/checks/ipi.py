@@ -162,11 +162,11 @@ def repeats_sipi(behaviour: Behaviour) -> Iterator[Finding]:
 def vector_is_the_page(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the vectors against the real-mode entry of the trampoline."""
     for trace in each(behaviour, BARE):
+        sees(trace, "entries")
         placed = placed_at(trace)
         sipis = [one for one in _sequence(trace) if decode_icr(one.value, False).mode == START_UP]
         if not sipis:
             raise inconclusive("no SIPI was seen")
-        sees(trace, "entries")
         entry = fact(placed, "entry16")
         for one in sipis:
             vector = one.value & 0xFF

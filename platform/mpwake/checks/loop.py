@@ -138,14 +138,15 @@ def over_trials(behaviour: Behaviour, sentence: str, judge: TraceJudge) -> Itera
 def _exhibits(trace: Trace, one: Seen) -> tuple[Exhibit, ...]:
     if isinstance(one.about, Region):
         return (text_exhibit("memory of the AP loop", "\n".join(_row(region, one.about) for region in trace.regions)),)
-    code = _code(trace, one.about)
+    code = machine_code(trace, one.about)
     if one.state and one.about:
         state = "\n".join(f"{name:<14} {_written(value)}" for name, value in one.about.facts.items())
         return (told(trace, one.about), text_exhibit(f"state of AP {trace.ids[one.about.agent]:#x}", state), *code)
     return (told(trace, one.about), *code)
 
 
-def _code(trace: Trace, about: Event | None) -> tuple[Exhibit, ...]:
+def machine_code(trace: Trace, about: Event | None) -> tuple[Exhibit, ...]:
+    """Show the machine code around the instruction that an event tells of, where that is known."""
     rip = int(about.facts.get("rip", -1)) if about else -1
     if rip not in trace.listing:
         return ()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mpwake.checks.boot import (
     PAGE,
     about,
+    beside,
     booted,
     commands,
     console,
@@ -19,12 +20,16 @@ from mpwake.checks.boot import (
 )
 from mpwake.checks.core import Finding, inconclusive, not_applicable
 from mpwake.checks.guest import AT_VTL, came_far, fact, placed_at
+from mpwake.checks.loop import machine_code
 from mpwake.checks.traffic import OS_HEADER, OS_SECTION, each, told
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import Event, Kind, Trace
+from mpwake.spec.requirements import Weight
 
 LOW = "an operating system boots with memory below 1 MiB"
 NO_LOW = "an operating system boots without memory below 1 MiB"
+ONE_PAGE = "an operating system boots with nothing mapped around the page of the wakeup vector"
+NO_NXE = "an operating system boots with EFER.NXE clear at the wakeup vector"
 LOW_MEMORY_ENDS = 0x9FC00
 MIB, GIB_4 = 0x100000, 1 << 32
 AP_BOOT_START = 0x8000
@@ -157,6 +162,35 @@ def touches_one_page(behaviour: Behaviour) -> Iterator[Finding]:
             raise inconclusive("no processor has landed")
         for landing, touched in landings:
             yield _strays(trace, landing.value // PAGE * PAGE, touched)
+
+
+def _survives(behaviour: Behaviour, sentence: str, weight: Weight | None = None) -> Iterator[Finding]:
+    """Judge whether each processor that lands comes alive, by a fault that nobody handled or by its sign of life."""
+    for trace in each(behaviour, sentence):
+        faults = trace.of(Kind.FAULT)
+        for one in faults:
+            found = f"{one.note or 'a fault'} with error code {fact(one, 'error'):#x} at address {one.value:#x}"
+            yield Finding(False, found, "no fault", (told(trace, one), *machine_code(trace, one)), weight)
+        if faults:
+            continue
+        landed = {trace.ids[one.agent] for one in trace.of(Kind.LANDING)}
+        if not landed:
+            raise inconclusive("no processor has landed")
+        if landed - {one.value for one in trace.of(Kind.ALIVE)}:
+            raise inconclusive("a processor neither faulted nor came alive")
+        yield Finding(True, "every processor that lands comes alive", "no fault", (told(trace),), weight)
+
+
+@beside("TRM-08", ONE_PAGE, "a processor comes alive where the page of the vector alone is mapped")
+def lives_in_one_page(behaviour: Behaviour) -> Iterator[Finding]:
+    """Judge a wake where every touch of another page is a fault."""
+    yield from _survives(behaviour, ONE_PAGE)
+
+
+@beside("SND-17", NO_NXE, "a processor comes alive where firmware has not set EFER.NXE")
+def lives_without_nxe(behaviour: Behaviour) -> Iterator[Finding]:
+    """Judge a wake in a state that ACPI does not speak of; page tables with NX bits need EFER.NXE."""
+    yield from _survives(behaviour, NO_NXE, Weight.ROBUSTNESS)
 
 
 @booted(

@@ -18,7 +18,7 @@ from mpwake.model.probe import MEMORIES, Schedule, agent
 from mpwake.model.program import Program
 from mpwake.model.simulator import Simulation, simulate
 from mpwake.model.situation import Boot, settled
-from mpwake.model.system import System
+from mpwake.model.system import System, Touch
 
 
 @attrs.define
@@ -33,6 +33,7 @@ class Merge:
     time: int = 0
     asked: Ask | None = None
     unanswered: bool = False
+    faulted: bool = False
 
     def put(self, one: Event) -> None:
         """Add an event at the time that has come; its own is 0."""
@@ -75,8 +76,8 @@ class Merge:
             if self.asked is None:
                 self._arrive(ids)
         if one.kind is Kind.RETURN:
-            return self._returned(one, ids)
-        return True
+            return self._returned(one, ids) and not self.faulted
+        return not self.faulted
 
     def _returned(self, one: Event, ids: tuple[int, ...]) -> bool:
         asked = self.asked
@@ -109,9 +110,13 @@ class Merge:
                 self.put(Event(0, 0, Kind.ROUTINE, value=data_of(self.kernel, apic), note="fill", target=apic))
             for touch in self.system.trampoline.touches:
                 where = base + touch.at
+                if self._faults(one, touch, where):
+                    return
                 self.put(
                     Event(0, one.agent, Kind.ROUTINE, value=where, width=touch.width, note=touch.what, target=apic)
                 )
+                if touch.what == "cr3" and self._lacks_nxe(one):
+                    return
             joined = base + joins(self.system.trampoline, one.value - base)
             self.put(Event(0, one.agent, Kind.ROUTINE, value=joined, note="join", target=apic))
             if apic not in self.kernel.situation.host.mute:
@@ -120,7 +125,33 @@ class Merge:
                     self.put(Event(0, 0, Kind.FREE, value=base, note="trampoline", target=apic))
         self.landed.clear()
 
+    def _faults(self, landing: Event, touch: Touch, where: int) -> bool:
+        """Tell of a page fault where the routine touches what firmware has not mapped; nobody handles it."""
+        mapped = self.kernel.situation.host.mapped
+        if mapped is None:
+            return False
+        first = landing.value // PAGE - mapped
+        pages = range(where // PAGE, (where + touch.width - 1) // PAGE + 1)
+        bad = next((page for page in pages if not first <= page <= first + 2 * mapped), None)
+        if bad is not None:
+            self._fault(landing, max(where, bad * PAGE), _WRITE if touch.what in ("write", "push") else 0)
+        return bad is not None
 
+    def _lacks_nxe(self, landing: Event) -> bool:
+        """Tell of a page fault where page tables need EFER.NXE that nobody has set."""
+        faults = not (self.kernel.situation.host.nxe or self.system.trampoline.nxe)
+        if faults:
+            self._fault(landing, landing.value, _PRESENT | _RESERVED)
+        return faults
+
+    def _fault(self, landing: Event, address: int, error: int) -> None:
+        facts = {"rip": landing.value, "error": error}
+        self.put(Event(0, landing.agent, Kind.FAULT, value=address, note="page fault", facts=facts))
+        self.faulted = True
+
+
+# Error code of a page fault (Intel SDM volume 3, Interrupt 14).
+_PRESENT, _WRITE, _RESERVED = 1, 2, 8
 _ERROR = {"level": "error"}
 BUSY = -16
 Simulate = Callable[[Kernel, list[Ask], frozenset[int], bytes], Trace]

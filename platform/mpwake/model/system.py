@@ -138,6 +138,7 @@ class Trampoline:
     )
     page_tables: int = described("Address of the page tables that the routine loads", 0x1000000)
     compat: bool = described("Whether a part of the routine is 32-bit code", True)
+    nxe: bool = described("Whether the routine sets EFER.NXE before it loads page tables that need it", True)
     joins: tuple[int, int] = described(
         "Offset of the 64-bit code that is reached from the real-mode entry, and from the 64-bit entry", (0x80, 0x80)
     )

@@ -108,6 +108,6 @@ def _open_document(path: Path, extra: tuple[str, ...]) -> Target:
         raise node.value["arguments"].error(f"a target of kind {declared.kind!r} takes no arguments")
     if declared.follows and declared.kind != "kernel":
         raise node.value["follows"].error(f"a target of kind {declared.kind!r} does not say whom it follows")
-    given = (declared.evidence, extra, declared.arguments, declared.follows)
-    target = _open(declared.kind, declared.location, path.parent, *given)
+    options = (declared.evidence, extra, declared.arguments, declared.follows)
+    target = _open(declared.kind, declared.location, path.parent, *options)
     return target if declared.edition is None else target.held_to(Edition(declared.edition), f"{path} says so")

@@ -167,7 +167,7 @@ class Teller:
         count = one.times if kind is Kind.LOAD else 1
         self.events.append(Event(self.time, agent, kind, offset, one.width, one.value, count, until=self.time))
         if kind is Kind.STORE:
-            self._stored(agent, offset, one)
+            self._stored(offset, one)
 
     def _repeats(self, agent: int, offset: int, one: Seen) -> bool:
         """Count a load that is equal to the event before it."""
@@ -186,7 +186,7 @@ class Teller:
             self.put(SENDER, Kind.METHOD, one.page, "mailbox")
             self.put(SENDER, Kind.MAP, one.page, "mailbox", width=PAGE, mapped=True)
 
-    def _stored(self, agent: int, offset: int, one: Seen) -> None:
+    def _stored(self, offset: int, one: Seen) -> None:
         if 0 <= offset <= len(self.page) - one.width:
             self.page[offset : offset + one.width] = one.value.to_bytes(one.width, "little")
         if self.asked and offset < COMMAND[1]:
@@ -210,8 +210,8 @@ class Teller:
         self.alive.discard(one.apic_id)
 
     def _reset(self, one: Seen) -> None:
-        facts: dict[str, Fact] = {"by": one.apic_id, "jumps_to": self.trial.reset_vector}
-        self.put(self.number(one.apic_id), Kind.RESET, one.apic_id, **facts)
+        where = self.trial.reset_vector
+        self.put(self.number(one.apic_id), Kind.RESET, one.apic_id, by=one.apic_id, jumps_to=where)
         self.running.discard(one.apic_id)
         self.alive.discard(one.apic_id)
 
@@ -283,8 +283,8 @@ class Teller:
         self.asked = request
         self.put(SENDER, Kind.REQUEST, ACTIONS[request.op], target=target)
 
-    def _return(self, code: int, **facts: Fact) -> None:
-        self.put(SENDER, Kind.RETURN, code, **facts)
+    def _return(self, code: int) -> None:
+        self.put(SENDER, Kind.RETURN, code)
         self.asked = None
 
     def _named(self, cpu: int) -> int:
@@ -410,8 +410,8 @@ def _faulted(teller: Teller, fault: Fault) -> None:
     offline = teller.asked is not None and teller.asked.op == "offline"
     if offline and teller.trial.reset_vector == 0 and fault.rip < PAGE:
         teller.put(number, Kind.RESET, fault.apic_id, by=fault.apic_id, jumps_to=0)
-    facts: dict[str, Fact] = {"rip": fault.rip, "error": fault.error, "code": fault.code[:16].hex(" ")}
-    teller.put(number, Kind.FAULT, fault.address, fault.name, **facts)
+    code = fault.code[:16].hex(" ")
+    teller.put(number, Kind.FAULT, fault.address, fault.name, rip=fault.rip, error=fault.error, code=code)
 
 
 def _listing(faults: tuple[Fault, ...]) -> dict[int, str]:

@@ -25,8 +25,8 @@ _BINDING = b"intel,wakeup-mailbox"
 class Image:
     """A bzImage that has a 64-bit entry.
 
-    ``version`` is the whole text that it calls itself by. ``takes_tree`` tells whether it takes a mailbox from a DeviceTree,
-    and None is what could not be found out; ``source`` is where that is known from.
+    ``version`` is the whole text that it calls itself by. ``takes_tree`` tells whether it takes a mailbox from a
+    DeviceTree, and None is what could not be found out; ``source`` is where that is known from.
     """
 
     path: Path

@@ -29,13 +29,13 @@ SAID = (
     "printk.time=1",
     "printk.devkmsg=on",
     "ignore_loglevel",
+    "panic=-1",
     "log_buf_len=1M",
     'dyndbg="file arch/x86/kernel/smpboot.c +p"',
     "rdinit=/init",
 )
 CRASH_KERNEL = "192M"
 PLACING = "memblock=debug"
-SECONDS, WAITING = 150.0, 90.0
 _ASKED = {"online": "on", "offline": "off", "kexec": "kexec", "crash": "crash"}
 
 
@@ -71,7 +71,7 @@ def machine_of(one: Trial, image: Image) -> Machine:
         command_line=" ".join(words),
         marks=(initramfs.DONE,),
         reset_vector=one.reset_vector,
-        seconds=WAITING if one.waits else SECONDS,
+        seconds=one.seconds,
     )
 
 
@@ -84,7 +84,7 @@ def key_of(one: Trial) -> str:
     return repr(
         (
             *(published, tables.memory_map, line and line.text, tables.mailbox, one.mailbox, one.boot_id, parked),
-            *(one.actions, one.fill, one.reset_vector, one.waits, one.placing),
+            *(one.actions, one.fill, one.reset_vector, one.seconds, one.placing),
         )
     )
 
@@ -94,6 +94,7 @@ class Driver:
     """Boots a kernel for each sentence; equal machines are booted once."""
 
     image: Image
+    takes_tree: bool
     boots: Boots = attrs.Factory(Boots)
 
     def _boot(self, one: Trial) -> Recording:
@@ -106,6 +107,8 @@ class Driver:
                 try:
                     one = trial(sentence)
                 except Unjudged:
+                    continue
+                if one.tables.madt is None and not self.takes_tree:
                     continue
                 self.boots.expect(key_of(one), functools.partial(self._boot, one))
 
@@ -140,7 +143,7 @@ def open_kernel(path: Path, follows: tuple[str, ...] = ()) -> Target:
     image = read_image(path)
     notes = _notes(image)
     claims = {"linux", *follows} | ({"dt-binding"} if image.takes_tree else set())
-    driver = Driver(image)
+    driver = Driver(image, "dt-binding" in claims)
     behaviour = Behaviour(driver.drive, follows=frozenset(claims), boots=True, prepare=driver.prepare)
     return Target(
         kind="kernel",

@@ -1,9 +1,9 @@
-"""From a sentence to a machine: what firmware publishes, who is parked how, and what the operating system is asked for."""
+"""From a sentence to what is booted: what firmware publishes, who is parked how, and what is asked for."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
@@ -18,13 +18,16 @@ from mpwake.spec.requirements import Role
 from mpwake.spec.resources import relative, scenarios
 from mpwake.targets.kernel.recording import Entry, Parking
 
-HIGHEST_ID = 0xFE
+HIGHEST_ID, FIRST_STAND_IN = 0xFE, 8
 MOST = 8
 PAGE = 0x1000
 # What a probe is carried out in: version 0 of the mailbox, so that no operating system is judged by what it lacks.
 PROBED = "an operating system boots with three processors to start"
 IDS = (1, 4, 5)
 TWICE = "the operating system is asked to wake a processor twice"
+# Seconds of the machine for a boot with all that is asked for; for one that may well wait for ever, of which a part is
+# as good as all; and for one that may poll a million times before it gives up.
+SECONDS, WAITING, PATIENT = 120.0, 60.0, 300.0
 WAITS = (
     "a processor never acknowledges",
     "an operating system takes a processor offline and online again, with a wakeup entry of version 0",
@@ -55,9 +58,9 @@ class ParkingFile:
 class Trial:
     """What is booted for a sentence: what firmware publishes, the processors, and what is asked for.
 
-    ``processors`` are the APIC IDs of all but the one that boots, with how each is parked; ``numbers`` those of all that
-    the table enables, in the order in which Linux numbers them. ``waits`` tells that the operating system may well wait
-    for ever; ``placing`` that it is to tell where it puts its wake routine.
+    ``processors`` are the APIC IDs of all but the one that boots, with how each is parked; ``numbers`` those of all
+    that the table enables, in the order in which Linux numbers them. ``seconds`` is its budget; ``placing`` tells that the
+    operating system is to say where it puts its wake routine.
     """
 
     tables: Tables
@@ -69,7 +72,7 @@ class Trial:
     actions: tuple[Action, ...] = ()
     fill: bool = False
     reset_vector: int = 0
-    waits: bool = False
+    seconds: float = SECONDS
     placing: bool = False
 
 
@@ -105,8 +108,8 @@ def _check_host(host: Host) -> None:
 
 
 def _stand_ins(ids: tuple[int, ...], taken: set[int]) -> dict[int, int]:
-    """Return an APIC ID that the machine can have for each that it cannot."""
-    free = iter(one for one in range(1, HIGHEST_ID) if one not in taken | set(ids))
+    """Return an APIC ID that the machine can have for each that it cannot, above those that situations name."""
+    free = iter(one for one in range(FIRST_STAND_IN, HIGHEST_ID) if one not in taken | set(ids))
     return {one: next(free) for one in ids if one > HIGHEST_ID}
 
 
@@ -123,16 +126,17 @@ def _with_ids(published: TablesDocument, instead: Mapping[int, int]) -> TablesDo
 
 
 def _entry(one: MadtEntry, instead: Mapping[int, int]) -> MadtEntry:
+    """Return an entry with another ID; below 255 that is one of type 0 (ACPI 6.6, 5.2.12.12)."""
     if one.x2apic is None or one.x2apic.apic_id not in instead:
         return one
-    return attrs.evolve(one, x2apic=attrs.evolve(one.x2apic, apic_id=instead[one.x2apic.apic_id]))
+    return MadtEntry(lapic=attrs.evolve(one.x2apic, apic_id=instead[one.x2apic.apic_id]))
 
 
 def _node(tree: Node, instead: Mapping[int, int]) -> Node:
     """Return a tree whose cpu nodes have other numbers."""
     nodes: dict[str, Node] = {}
     for name, at in tree.value.items():
-        apic = _number(at) if name.startswith("cpu@") else None
+        apic = _number(at) if name.startswith("cpu@") else -1
         if apic in instead:
             new = instead[apic]
             reg = attrs.evolve(at.value["reg"], value=new)
@@ -179,6 +183,8 @@ def _polled(one: Situation, tables: Tables) -> int:
 def _situated(boot: Boot, sentence: str) -> Trial:
     one = boot.situation
     _check_host(one.host)
+    if one.boot_id:
+        raise not_testable("the processor that QEMU boots has APIC ID 0")
     if len(one.ids) >= MOST:
         raise not_testable(f"the machine has at most {MOST} processors")
     own = {one.boot_id, *one.ids}
@@ -206,9 +212,16 @@ def _situated(boot: Boot, sentence: str) -> Trial:
         actions=tuple(attrs.evolve(action, id=instead.get(action.id, action.id)) for action in one.actions),
         fill=sentence.startswith("an operating system fills all free memory"),
         reset_vector=_vector(tables),
-        waits=sentence in WAITS,
+        seconds=_seconds(sentence, processors.values(), one.actions),
         placing=sentence in PLACED,
     )
+
+
+def _seconds(sentence: str, parked: Iterable[Parking], actions: tuple[Action, ...]) -> float:
+    if sentence in WAITS:
+        return WAITING
+    offline = any(action.op == "offline" for action in actions)
+    return PATIENT if offline and not all(one.tests for one in parked) else SECONDS
 
 
 def _state(host: Host) -> Entry:
@@ -219,7 +232,7 @@ def _probed(one: Probe, sentence: str) -> Trial:
     """Return a boot with as many processors as a probe has, parked as its are."""
     boot = situation(PROBED)
     ids = IDS[: len(one.ids)]
-    given = {asked: real for asked, real in zip(one.ids, ids, strict=True)}
+    given = dict(zip(one.ids, ids, strict=True))
     madt = boot.document.madt
     assert madt is not None
     own, *others = [entry for entry in madt.entries if entry.lapic]
@@ -240,7 +253,7 @@ def _probed(one: Probe, sentence: str) -> Trial:
         processors={apic: _parking(loop) for apic, loop in zip(ids, loops, strict=True)},
         numbers=_listed(tables, boot.situation.boot_id),
         actions=tuple(_again(one, given)),
-        waits=sentence in WAITS,
+        seconds=WAITING if sentence in WAITS else SECONDS,
     )
 
 
