@@ -146,7 +146,7 @@ def _present(machine: Machine) -> tuple[int, ...]:
     if len(wanted) > MAX_PROCESSORS:
         raise NotRealisable(f"{len(wanted)} processors: the machine takes {MAX_PROCESSORS}")
     taken = wanted | _listed(machine.tables)
-    # Under -icount, QEMU before 8.1 gives no turn to the one behind one that never pauses: a halted one takes that place.
+    # Under -icount, QEMU before 8.1 gives no turn to the one behind one that never pauses: a halted one stands there.
     free = [one for one in range(1, MAX_APIC_ID + 1) if one not in taken]
     spare = sorted(free, key=lambda one: (one < max(wanted), one))[: len(wanted) + 1]
     if len(spare) <= len(wanted):

@@ -78,8 +78,9 @@ class Seen:
     """One thing that was seen, in the order of the machine.
 
     ``what`` is ``load`` or ``store`` of the mailbox page at ``offset``, ``apic`` a write to the local APIC's register
-    at ``offset`` by which an INIT, a start-up or an NMI is sent, ``jump`` that firmware's code leaves for ``value`` (the vector), ``reset`` that firmware's code at
-    ResetVector was entered, ``line`` a line of the console. ``apic_id`` is that of the processor, -1 for a line.
+    at ``offset`` by which an INIT, a start-up or an NMI is sent, ``jump`` that firmware's code leaves for ``value``
+    (the vector), ``reset`` that firmware's code at ResetVector was entered, ``line`` a line of the console.
+    ``apic_id`` is that of the processor, -1 for a line.
     ``seconds`` is the time of the machine since the kernel was entered, in steps of a hundredth. ``page`` is the
     address of the page of a load or store; equal loads in a row are one, with their number in ``times``.
     """
@@ -97,7 +98,10 @@ class Seen:
 
 @attrs.frozen
 class Fault:
-    """A fault that nobody handled, after which the machine reset itself."""
+    """A fault that nobody handled, after which the machine reset itself; -1 is a processor that is not known.
+
+    ``address`` is that of a page fault; ``code`` the bytes at ``rip``.
+    """
 
     apic_id: int
     name: str

@@ -40,7 +40,7 @@ def observed(program: str, layout: Layout, machine: Machine) -> Recording:
             raise ToolError("did not reach the kernel's entry", program, qemu.INSTALL)
         page = b"" if layout.polled is None else bytes(files.pages[layout.polled].map)
         madt = _madt(files, layout, machine)
-    found = faults.fatal(program, layout, machine.seconds, la57) if observer.triple_fault else ()
+    found = faults.fatal(program, layout, limit, la57) if observer.triple_fault else ()
     return Recording(
         seen=observer.seen(),
         end=end,

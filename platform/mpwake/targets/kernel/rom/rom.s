@@ -261,6 +261,7 @@ hand_over:
         je      1f
         or      eax, 1 << 11
 1:      wrmsr
+        mov     r9, cr3
         cmp     qword ptr [rdi + SIDE], 0
         jl      2f
         call    map_around
@@ -280,7 +281,8 @@ hand_over:
         cmp     byte ptr [rdi + JUNK], 0
         jne     4f
         mov     r15d, 0
-4:      mov     rbx, r15
+4:      mov     cr3, r9                 # the stack and the block may be gone from here on
+        mov     rbx, r15
         mov     rcx, r15
         mov     rdx, r15
         mov     rsi, r15
@@ -296,7 +298,7 @@ hand_over:
         mov     r14, r15
         jmp     rax
 
-# Page tables that map the pages around r14 to themselves, and this one.
+# r9: page tables that map the pages around r14 to themselves, and this one
 map_around:
         push    rdi
         mov     ecx, POOL_PAGES * 512
@@ -319,7 +321,6 @@ map_around:
         add     r8, 0x1000
         dec     r11
         jnz     1b
-        mov     cr3, r9
         ret
 
 # r8: the page
