@@ -111,6 +111,13 @@ def lay_out(machine: Machine, image: BzImage) -> Layout:
     return Layout(rom(), tuple(memory), pages, ids, table.madt if has_acpi else 0, polled, facts)
 
 
+def bare(machine: Machine, entry: int, code: bytes) -> Layout:
+    """Return what a machine is started with that enters ``code`` in place of a kernel."""
+    ids, pages = _present(machine), _pages(machine)
+    memory = (*firmware(machine, ids, pages, entry), (entry, code))
+    return Layout(rom(), memory, pages, ids, 0, None, {})
+
+
 @functools.cache
 def _code() -> bytes:
     return (Path(__file__).parent / "rom" / "rom.bin").read_bytes()
@@ -246,7 +253,9 @@ def _named(tables: Tables) -> Iterable[int]:
 def _reset_stub(machine: Machine) -> tuple[int, bytes] | None:
     at, code = machine.reset_vector, reset_code()
     if not at:
-        return None
+        # A ResetVector that is 0 is none. What jumps there nevertheless tells so.
+        wakeups = machine.tables.madt.wakeups if machine.tables.madt else ()
+        return (0, code) if any(one.reset_vector == 0 for one in wakeups) else None
     if at % PAGE + len(code) > PAGE or (at >= RAM and not _outside(at)) or at < 0x100000:
         raise NotRealisable(f"the machine has no room for code at ResetVector {at:#x}")
     return at, code

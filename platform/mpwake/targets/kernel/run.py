@@ -10,6 +10,7 @@ from mpwake.targets.kernel import faults, qemu
 from mpwake.targets.kernel.bzimage import read_image
 from mpwake.targets.kernel.layout import Layout, lay_out
 from mpwake.targets.kernel.observe import Observer
+from mpwake.targets.kernel.probe import proved
 from mpwake.targets.kernel.recording import Machine, Recording
 
 # A second of the machine takes at most so many of ours, and starting it so many more.
@@ -24,7 +25,7 @@ def run(machine: Machine) -> Recording:
     """
     layout = lay_out(machine, read_image(machine.kernel))
     program = qemu.find()
-    qemu.version(program)
+    proved(program)
     return observed(program, layout, machine)
 
 

@@ -1,0 +1,132 @@
+"""What is run before any verdict: a payload whose trace is known, on the machine that kernels are run on.
+
+A QEMU that reports nothing, or reports something else than was done, must never let a kernel pass.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from pathlib import Path
+
+from mpwake.evidence.tables import Tables
+from mpwake.spec.errors import ToolError
+from mpwake.targets.kernel import layout, qemu
+from mpwake.targets.kernel.observe import Observer
+from mpwake.targets.kernel.recording import Machine, Parking, Seen
+
+_MAILBOX = 0x7F5E5000
+_ENTRY = 0x100000
+_SECONDS, _LIMIT = 10.0, 60.0
+_FOUR_FIVES = 0x4444444455555555
+_VECTOR = -1
+_MISALIGNED = range(0x31, 0x35)
+
+Access = tuple[str, int, int, int, int]
+
+
+def _each(what: str, offset: int, *values: int) -> list[Access]:
+    return [(what, 0, offset + number, 1, value) for number, value in enumerate(values)]
+
+
+# What rom/probe.s does, access by access: what, which processor, offset, width and value.
+EXPECTED: tuple[Access, ...] = (
+    ("store", 0, 0x10, 1, 0x11),
+    ("store", 0, 0x12, 2, 0x2222),
+    ("store", 0, 0x14, 4, 0x33333333),
+    ("store", 0, 0x18, 8, _FOUR_FIVES),
+    ("load", 0, 0x10, 1, 0x11),
+    ("load", 0, 0x12, 2, 0x2222),
+    ("load", 0, 0x14, 4, 0x33333333),
+    ("load", 0, 0x18, 8, _FOUR_FIVES),
+    ("load", 0, 0x20, 4, 0),
+    ("store", 0, 0x20, 4, 0x66),
+    ("load", 0, 0x20, 2, 0x66),
+    ("store", 0, 0x20, 2, 0x77),
+    ("load", 0, 0x20, 4, 0x77),
+    ("store", 0, 0x20, 4, 0x88),
+    ("load", 0, 0x20, 4, 0x88),
+    ("store", 0, 0x20, 4, 0x88),
+    *_each("store", 0x31, 1, 2, 3, 4),
+    *_each("load", 0x31, 1, 2, 3, 4),
+    ("load", 0, 0x10, 8, 0x3333333322220011),
+    ("load", 0, 0x18, 8, _FOUR_FIVES),
+    ("store", 0, 0x40, 8, 0x3333333322220011),
+    ("store", 0, 0x48, 8, _FOUR_FIVES),
+    *_each("store", 0x50, 0x99, 0x99, 0x99),
+    ("store", 0, 0x7FC, 4, 0x7FC),
+    ("store", 0, 0x800, 4, 0x800),
+    ("store", 0, 0xFFF, 1, 0xFF),
+    ("store", 0, 4, 4, 1),
+    ("store", 0, 8, 8, _VECTOR),
+    ("store", 0, 0, 2, 1),
+    ("store", 1, 0, 2, 0),
+    ("jump", 1, 0, 0, _VECTOR),
+    ("store", 1, 0x100, 4, 0xAA),
+)
+
+
+@functools.cache
+def proved(program: str) -> None:
+    """Return where QEMU tells what is done. Raises ``ToolError`` with the first difference where it does not."""
+    version = qemu.version(program)
+    found = _run(program)
+    for number, expected in enumerate(EXPECTED):
+        got = found[number] if number < len(found) else None
+        if got is None or not _equal(got, expected):
+            raise ToolError(_differs(version, number, expected, got), program, qemu.INSTALL)
+    if len(found) > len(EXPECTED):
+        raise ToolError(_differs(version, len(EXPECTED), None, found[len(EXPECTED)]), program, qemu.INSTALL)
+
+
+def _equal(got: Access, expected: Access) -> bool:
+    if expected[4] == _VECTOR:
+        return got[:4] == expected[:4] and _ENTRY <= got[4] < _ENTRY + layout.PAGE
+    return got == expected
+
+
+def _text(one: Access | None) -> str:
+    if one is None:
+        return "nothing"
+    what, apic_id, offset, width, value = one
+    shown = "the vector" if value == _VECTOR else f"{value:#x}"
+    return f"{what} of {shown} by processor {apic_id}" + (f" at {offset:#x}, {width} bytes" if width else "")
+
+
+def _differs(version: str, number: int, expected: Access | None, got: Access | None) -> str:
+    return (
+        f"QEMU {version} does not tell what the probe did: access {number + 1} was {_text(expected)}, "
+        f"and it told {_text(got)}"
+    )
+
+
+def _run(program: str) -> list[Access]:
+    machine = Machine(
+        kernel=Path(),
+        initramfs=b"",
+        tables=Tables(),
+        mailbox=_MAILBOX,
+        boot_id=0,
+        processors={1: Parking()},
+        command_line="",
+        marks=(),
+    )
+    bare = layout.bare(machine, _ENTRY, (Path(__file__).parent / "rom" / "probe.bin").read_bytes())
+    observer = Observer(bare.apic_ids, tuple(one.address for one in bare.pages if one.traced), (), _SECONDS)
+    with qemu.Files(bare) as files, qemu.Process(qemu.command(program, bare, files, False, False), files) as process:
+        for data in process.output(time.monotonic() + _LIMIT):
+            observer.feed(data)
+            if observer.end:
+                break
+        else:
+            process.ended()
+    return [part for one in observer.seen() for _ in range(one.times) for part in _parts(one)]
+
+
+def _parts(one: Seen) -> list[Access]:
+    """An access as it is compared. QEMU tells a misaligned one in parts, which ones depends on its version: in bytes."""
+    if one.what not in ("load", "store") or not 0x30 <= one.offset < 0x38:
+        return [(one.what, one.apic_id, one.offset, one.width, one.value)]
+    data = one.value.to_bytes(one.width, "little")
+    parts = [(one.what, one.apic_id, one.offset + number, 1, byte) for number, byte in enumerate(data)]
+    return [part for part in parts if part[2] in _MISALIGNED]
