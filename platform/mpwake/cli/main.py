@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mpwake import __version__
-from mpwake.spec.errors import InputError
+from mpwake.spec.errors import InputError, ToolError
 from mpwake.spec.verdicts import EXIT_HARNESS, EXIT_INTERRUPTED, EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _guarded(call: Callable[[], Any], interrupt: Interrupt) -> int:
         return NothingSelected.exit_code
     except InputError as error:
         click.echo(f"mpwake: {error}", err=True)
-        return EXIT_USAGE
+        return EXIT_HARNESS if isinstance(error, ToolError) else EXIT_USAGE
     except click.ClickException as error:
         error.show()
         return EXIT_USAGE
