@@ -106,7 +106,7 @@ def lay_out(machine: Machine, image: BzImage) -> Layout:
     stub = _reset_stub(machine)
     if stub and stub[0] + len(stub[1]) <= RAM:
         memory.append(stub)
-    facts: dict[str, str | int | bool] = {"memory": RAM, "boot-processor-is-bsp": machine.boot_id == 0}
+    facts: dict[str, str | int | bool] = {"memory": RAM}
     polled = next((number for number, one in enumerate(pages) if one.alias), None)
     return Layout(rom(), tuple(memory), pages, ids, table.madt if has_acpi else 0, polled, facts)
 
@@ -147,9 +147,9 @@ def _listed(tables: Tables) -> set[int]:
 
 def _present(machine: Machine) -> tuple[int, ...]:
     """The APIC IDs of the processors that there are, the one that keeps the time last."""
-    if machine.boot_id > MAX_APIC_ID:
-        raise NotRealisable(f"QEMU has no processor with APIC ID {machine.boot_id:#x} to boot on")
-    wanted = {0, machine.boot_id, *(one for one in machine.processors if one <= MAX_APIC_ID)}
+    if machine.boot_id:
+        raise NotRealisable(f"QEMU's bootstrap processor has APIC ID 0, and {machine.boot_id:#x} cannot be made it")
+    wanted = {0, *(one for one in machine.processors if one <= MAX_APIC_ID)}
     if len(wanted) > MAX_PROCESSORS:
         raise NotRealisable(f"{len(wanted)} processors: the machine takes {MAX_PROCESSORS}")
     taken = wanted | _listed(machine.tables)

@@ -91,14 +91,15 @@ class Observer:
 
     def _line(self, line: bytes) -> None:
         event = line.partition(b":")[2] if line[:1].isdigit() else line
-        if event == self._last:
+        if self._last and event == self._last:
             self._repeat()
         elif found := _SUBPAGE.fullmatch(event):
             kind, cpu, region, offset, value, width = found.groups()
             self._subpage(
                 _Access(kind == b"write", int(cpu), region, int(offset, 16), int(width), int(value, 16), self._now)
             )
-            self._last = event if kind == b"read" and self.booted else b""
+            if kind == b"read" and self._kept and isinstance(self._kept[-1], _Access):
+                self._last = event
         elif found := _WRITE.fullmatch(event):
             cpu, address, value, _, _ = found.groups()
             self._register(int(cpu), int(address, 16), int(value, 16))

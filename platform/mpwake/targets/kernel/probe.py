@@ -124,7 +124,7 @@ def _run(program: str) -> list[Access]:
 
 
 def _parts(one: Seen) -> list[Access]:
-    """An access as it is compared. QEMU tells a misaligned one in parts, which ones depends on its version: in bytes."""
+    """An access as it is compared: a misaligned one in bytes, because in which parts QEMU tells it is no matter."""
     if one.what not in ("load", "store") or not 0x30 <= one.offset < 0x38:
         return [(one.what, one.apic_id, one.offset, one.width, one.value)]
     data = one.value.to_bytes(one.width, "little")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import functools
 import mmap
 import os
@@ -136,7 +137,10 @@ class Files:
             for file, page in zip(self.pages, layout.pages, strict=True):
                 file.map[:] = page.data
             self.trace = list(os.pipe())
-            stack.callback(lambda: [self.close_trace(end) for end in (0, 1)])
+            for end in (0, 1):
+                stack.callback(self.close_trace, end)
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self.trace[0], fcntl.F_SETPIPE_SZ, _CHUNK)
             self.stack = stack.pop_all()
 
     @staticmethod

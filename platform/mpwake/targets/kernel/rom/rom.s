@@ -58,6 +58,7 @@
 .text
 .code16
 start:
+        .byte   0x37                    # AAA: none in 64-bit mode, for who runs on through empty memory until here
         cli
         cld
         data32 lgdt cs:[gdt_pointer - start]
