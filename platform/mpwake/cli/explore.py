@@ -1,4 +1,4 @@
-"""``mpwake explore``: all interleavings of an AP loop in machine code and an operating system."""
+"""``mpwake explore``: all interleavings of an AP loop and an operating system, in machine code or of the model."""
 
 from __future__ import annotations
 
@@ -34,9 +34,12 @@ def _named(result: Exploration, agent: int) -> str:
 
 
 def _rows(result: Exploration, steps: tuple[Step, ...]) -> Iterator[tuple[str, ...]]:
-    yield "step", "agent", "at", "bytes", "instruction", "what it did"
+    machine = any(one.code for one in steps)
+    code = ("bytes", "instruction") if machine else ("operation",)
+    yield "step", "agent", "at", *code, "what it did"
     for number, one in enumerate(steps, start=1):
-        yield str(number), _named(result, one.agent), one.at, one.code, one.text, ", ".join(one.did)
+        text = (one.code, one.text) if machine else (one.text,)
+        yield str(number), _named(result, one.agent), one.at, *text, ", ".join(one.did)
 
 
 def listing(result: Exploration, steps: tuple[Step, ...]) -> Iterator[str]:
@@ -50,7 +53,8 @@ def listing(result: Exploration, steps: tuple[Step, ...]) -> Iterator[str]:
 
 def _lines(result: Exploration, seconds: float, file: Path | None) -> Iterator[str]:
     aps = len(result.ids) - 1
-    yield f"{result.target}: {aps} processor{'s' * (aps > 1)} and {result.agent}, in every order of instructions"
+    order = "instructions" if not result.target.startswith("model:") else f"loads and stores ({result.memory})"
+    yield f"{result.target}: {aps} processor{'s' * (aps > 1)} and {result.agent}, in every order of {order}"
     counted = f"{result.states} states, {result.transitions} transitions, depth {result.depth}"
     yield f"  seen      {counted}, in {seconds:.2f} s"
     for name, count in result.sometimes.items():
@@ -117,7 +121,7 @@ def plain(result: Exploration, seconds: float, file: Path | None) -> dict[str, A
     return found
 
 
-def _write(file: Path, text: str) -> None:
+def write(file: Path, text: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -125,24 +129,67 @@ def _write(file: Path, text: str) -> None:
         raise InputError(f"--out: {error.strerror}", str(file)) from None
 
 
-@click.command("explore", short_help="Try every order of instructions of a few processors.")
+def _platform(location: str) -> str | None:
+    """Return the platform of the model that a target names, or None."""
+    if location.startswith("model:"):
+        return location.removeprefix("model:")
+    return None if ":" in location or "/" in location or "." in Path(location).name else location
+
+
+MODEL_ONLY = {
+    "memory": "--memory",
+    "order": "--order",
+    "symmetry": "--no-symmetry",
+    "por": "--no-por",
+    "memory_limit": "--memory-limit",
+    "checkpoint": "--checkpoint",
+    "resume": "--resume",
+}
+
+
+@click.command("explore", short_help="Try every order of steps of a few processors.")
 @click.argument("location", metavar="TARGET")
-@click.option("--aps", type=click.IntRange(1, MOST), default=2, show_default=True, help="How many processors.")
-@click.option("--agent", default="tester", show_default=True, metavar="NAME|FILE", help="The operating system.")
-@click.option("--states", type=click.IntRange(1), default=1_000_000, show_default=True, help="At most so many.")
+@click.option("--aps", type=click.IntRange(1, 64), default=2, show_default=True, help="How many processors.")
+@click.option("--agent", metavar="NAME|FILE", help="Who plays the other side.")
+@click.option("--states", type=click.IntRange(1), help="At most so many.")
+@click.option("--memory", type=click.Choice(["sc", "tso", "relaxed"]), default="tso", help="Memory model [tso].")
+@click.option("--order", type=click.Choice(["any", "fixed"]), default="any", help="In which order they are woken [any].")
+@click.option("--no-symmetry", "symmetry", is_flag=True, flag_value=False, default=True, help="Tell like processors apart.")
+@click.option("--no-por", "por", is_flag=True, flag_value=False, default=True, help="Take no step out of its order.")
+@click.option("--memory-limit", type=click.IntRange(16), default=8192, metavar="MIB", help="For the states [8192].")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Where Ctrl-C leaves what was found.")
+@click.option("--resume", type=click.Path(path_type=Path, exists=True), help="Go on from there.")
 @click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="For a violation.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def explore_command(location: str, aps: int, agent: str, states: int, out: Path, form: str) -> int:
-    """Try every order of instructions of a few processors in an AP loop, and of an operating system that wakes them.
+@click.pass_context
+def explore_command(context: click.Context, location: str, out: Path, form: str, **options: Any) -> int:
+    """Try every order of steps of a few processors in an AP loop, and of an operating system that wakes them.
 
-    TARGET is firmware:IMAGE, or an AP loop in machine code that is declared in YAML. In every state that can be
-    reached, no processor may have gone astray, and everybody must still be able to get where it was asked to. A
+    TARGET is firmware:IMAGE or an AP loop in machine code that is declared in YAML, instruction by instruction, or a
+    platform of the model (model:PLATFORM, or its name), access by access under a memory model. In every state that can
+    be reached, no processor may have gone astray, and everybody must still be able to get where it was asked to. A
     shortest schedule to where that is not so is shown, and written as a scenario that mpwake run takes.
 
     \b
+    For the model only: --memory, --order, --no-symmetry, --no-por, --memory-limit, --checkpoint, --resume.
     Exit codes: 0 all holds, 1 a violation, 2 bad usage or input, 3 the suite broke,
     4 nothing decided: no AP loop, a bound was reached, or nothing was ever woken.
     """
+    platform = _platform(location)
+    if platform is not None:
+        from mpwake.cli.explore_model import explore_model
+
+        return explore_model(platform, out, form, context.obj, **options)
+    for name, option in MODEL_ONLY.items():
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise InputError(f"{option} is for platforms of the model", hint="leave it out, or name model:PLATFORM")
+    agent, states = options["agent"] or "tester", options["states"] or 1_000_000
+    return _explore_code(location, options["aps"], agent, states, out, form)
+
+
+def _explore_code(location: str, aps: int, agent: str, states: int, out: Path, form: str) -> int:
+    if aps > MOST:
+        raise InputError(f"--aps: {aps} processors in machine code are more than {MOST}")
     target = _opened(location)
     if target.parks is None:
         click.echo(f"{target.name}: {target.notes[0]}", err=True)
@@ -159,7 +206,12 @@ def explore_command(location: str, aps: int, agent: str, states: int, out: Path,
     file = None
     if result.violation and result.violation.requirements:
         file = out
-        _write(file, document.dump(written(result.violation, pinned(target, location, file.parent), agent, probe)))
+        write(file, document.dump(written(result.violation, pinned(target, location, file.parent), agent, probe)))
+    return show(result, seconds, file, form)
+
+
+def show(result: Exploration, seconds: float, file: Path | None, form: str) -> int:
+    """Print a result, and return the exit code."""
     if form == "json":
         click.echo(json.dumps(plain(result, seconds, file), indent=2))
     else:

@@ -190,9 +190,13 @@ class Schedule:
     def __attrs_post_init__(self) -> None:
         if bool(self.steps) != (self.engine == "steps"):
             raise ValueError("steps are given where the engine is steps, and nowhere else")
-        turns(self.steps, MAX_STEPS)
+        self.turns()
         if not 0 <= self.seed < 1 << 64:
             raise ValueError(f"the seed {self.seed} does not fit into 64 bits")
+
+    def turns(self) -> tuple[tuple[int, int], ...]:
+        """Return the agent and the action of each step, where steps are given."""
+        return turns(self.steps, MAX_STEPS)
 
 
 Engine = Callable[[Simulation], Trace]

@@ -102,11 +102,12 @@ def header(target: Target, scenarios: tuple[Scenario, ...], options: Options) ->
 def shown(exhibit: Exhibit) -> events.Shown:
     """Return an exhibit as the stream holds it."""
     marks = tuple((mark.offset, mark.length) for mark in exhibit.marks)
-    traffic = _traffic(exhibit.traffic) if exhibit.traffic else None
+    traffic = traffic_of(exhibit.traffic) if exhibit.traffic else None
     return events.Shown(exhibit.name, exhibit.offset, exhibit.data.hex(), marks, exhibit.text, traffic)
 
 
-def _traffic(one: Traffic) -> events.Traffic:
+def traffic_of(one: Traffic) -> events.Traffic:
+    """Return mailbox traffic as the stream holds it."""
     lanes = tuple(events.Lane(lane.agent, lane.name) for lane in one.lanes)
     rows = tuple(events.TrafficRow(**{**attrs.asdict(row, recurse=False), "page": row.page.hex()}) for row in one.rows)
     return events.Traffic(lanes, rows, one.page.hex(), one.earlier, one.later, one.loads)

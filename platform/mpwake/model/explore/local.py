@@ -172,6 +172,12 @@ class Side:
         begin = Local(self.program.entry, RUNNING, 0, (0,) * REGISTERS, (), NOBODY, False, False)
         return self._settled(begin).local if self.glued else self._kept(_Run(self, begin, _nothing))
 
+    @property
+    def opening(self) -> int:
+        """How many operations come before the first step."""
+        begin = Local(self.program.entry, RUNNING, 0, (0,) * REGISTERS, (), NOBODY, False, False)
+        return self._settled(begin).operations if self.glued else 0
+
     def actions(self, local: Local) -> Iterator[Action]:
         """Yield what the agent may be able to do."""
         if local.status == RUNNING:

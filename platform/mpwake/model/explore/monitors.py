@@ -15,7 +15,7 @@ COMMAND, APIC_ID, FIELDS_END = (0, 2), (4, 4), 16
 
 
 class Wrong(enum.IntEnum):
-    """Kinds of wrong. Those up to ``LOST`` are races; the others show in one agent's own stores, in any order."""
+    """Kinds of wrong. Those up to ``LATE`` are races, and end a search; the others may be a matter of one agent alone."""
 
     ASTRAY = 1
     ACK_OF_NOTHING = 2
@@ -43,8 +43,8 @@ SAYS = {
     Wrong.COMMAND_BY_AP: "stores Command = {value:#x}",
     Wrong.STUCK: "from here no schedule leads to where everybody was asked to",
 }
-RACES = frozenset(one for one in Wrong if one <= Wrong.LOST)
-SINGLE = frozenset(one for one in Wrong if Wrong.LOST < one < Wrong.STUCK)
+RACES = frozenset(one for one in Wrong if one <= Wrong.LATE)
+SINGLE = frozenset(one for one in Wrong if Wrong.LATE < one < Wrong.STUCK)
 
 
 @attrs.frozen

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import attrs
 import numpy as np
 
+from mpwake.model.explore.engine import BATCH, U64
 from mpwake.model.explore.local import Action, Local, Outcome
-from mpwake.model.explore.search import Search
-from mpwake.model.explore.engine import U64
-
-_ONE_WORD = (1 << 64) - 1
+from mpwake.model.explore.monitors import Wrong
+from mpwake.model.explore.search import Bounds, Hit, Search
+from mpwake.model.explore.symmetry import none
 
 
 @attrs.frozen
@@ -31,12 +31,66 @@ class Taken:
         yield from ((self.agent, 0) for _ in range(self.outcome.operations))
 
 
-def unsure(search: Search, state: U64, depth: int) -> list[U64]:
-    """Return the states on a shortest way to one of a level, it included. The levels must have been kept."""
+def way_to(search: Search, state: U64, depth: int) -> tuple[tuple[Taken, ...], U64]:
+    """Return a shortest schedule to a state of a level, and the state there: the same one but for who is who.
+
+    The levels must have been kept.
+    """
     way = [state.reshape(1, -1).copy()]
-    scratch = np.zeros((1, state.size), np.uint64)
     for level in reversed(search.levels[:depth]):
-        number = int(search.engine.origin(search.tables, level, scratch, way[-1], search.reducing))
+        number = int(
+            search.engine.origin(search.tables, search.alike, search.room, level, way[-1], search.reducing)
+        )
         assert number < len(level)
         way.append(level[number : number + 1].copy())
-    return way[::-1]
+    return _carried_out(search, way[::-1])
+
+
+def _carried_out(search: Search, way: list[U64]) -> tuple[tuple[Taken, ...], U64]:
+    # The states of the way stand for others in which processors have changed places; a way of one piece goes through those.
+    state = search.packed.layout.first()
+    taken: list[Taken] = []
+    for goal in way[1:]:
+        for after, one in successors(search, state):
+            if np.array_equal(_canonical(search, after), goal):
+                taken.append(one)
+                state = after
+                break
+        else:
+            raise AssertionError("a step of the way is none")
+    return tuple(taken), state
+
+
+def successors(search: Search, state: U64) -> Iterator[tuple[U64, Taken]]:
+    """Yield all that can come next, with the step that leads there."""
+    packed = search.packed
+    batch = np.zeros((BATCH + packed.most, packed.layout.words), np.uint64)
+    rows = np.zeros((len(batch), 4), np.uint64)
+    alone = search.engine.Symmetry(*none(packed.layout.words))
+    count = search.engine.gather(search.tables, alone, state, np.uint64(0), batch, rows, 0, False)
+    for number in range(int(count)):
+        agent, act, row = (int(one) for one in rows[number, :3])
+        _, local, move = packed.moves[act]
+        outcome = packed.outcomes[row]
+        assert outcome
+        yield batch[number : number + 1].copy(), Taken(agent, local, move.action, outcome)
+
+
+def _canonical(search: Search, state: U64) -> U64:
+    one = state.copy()
+    if len(search.alike.kinds):
+        search.engine.canonical(search.tables, search.alike, one, np.uint64(0), search.found.copy())
+    return one
+
+
+def way_into(search: Search, hit: Hit) -> tuple[Taken, ...]:
+    """Return a shortest schedule that ends with a step that is wrong."""
+    taken, state = way_to(search, hit.state, hit.depth - 1)
+    last = Search(search.packed, Bounds(depth=1), frozenset({hit.wrong}), keep=False)
+    last.frontier, last.depth = state, 0
+    last.run()
+    found = last.hits[Wrong(hit.wrong)]
+    _, local, move = search.packed.moves[found.act]
+    outcome = search.packed.outcomes[found.step]
+    assert outcome
+    return (*taken, Taken(found.agent, local, move.action, outcome))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -88,6 +91,7 @@ class Search:
         self.levels: list[U64] = []
         self.hits: dict[Wrong, Hit] = {}
         self.depth = 0
+        self.at = 0
         self.incomplete = ""
         self.started = time.monotonic()
         if alike:
@@ -136,24 +140,24 @@ class Search:
 
     def level(self, listener: Listener | None = None) -> None:
         """Expand one level."""
-        if self.keep:
-            self.levels.append(self.frontier)
-        self.counters[NEXT] = 0
-        at = 0
-        while at < len(self.frontier):
-            end = min(at + CHUNK, len(self.frontier))
-            at = self._expand(at, end)
+        if self.at == 0:
+            self.counters[NEXT] = 0
+        while self.at < len(self.frontier):
+            end = min(self.at + CHUNK, len(self.frontier))
+            self.at = self._expand(self.at, end)
             self._note()
             if listener:
                 listener(self._progress())
             if int(self.counters[FOUND]) & int(self.counters[STOP]):
                 self.incomplete = "a violation ends it"
                 return
-            if at < end:
+            if self.at < end:
                 self._grow()
             if self.incomplete:
                 return
-        self.frontier = self.following[: int(self.counters[NEXT])].copy()
+        if self.keep:
+            self.levels.append(self.frontier)
+        self.frontier, self.at = self.following[: int(self.counters[NEXT])].copy(), 0
         self.depth += 1 if len(self.frontier) else 0
 
     def _expand(self, at: int, end: int) -> int:
@@ -186,7 +190,51 @@ class Search:
                 self.engine.rehash(self.table, table)
                 self.table = table
 
+    @property
+    def digest(self) -> str:
+        """What tells this exploration from others: the tables, the reductions, and what it stops at."""
+        found = hashlib.sha256(f"{self.reducing} {int(self.counters[STOP])} {self.packed.layout.words}".encode())
+        for part in (*self.tables, *self.alike, self.packed.layout.first()):
+            found.update(np.ascontiguousarray(part).tobytes())
+        return found.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write all that was found to a file, whole or not at all."""
+        table = self.table[self.table[:, 0] != 0]
+        sizes = np.array([len(level) for level in self.levels], np.int64)
+        levels = np.concatenate([*self.levels, self.frontier[:0]])
+        numbers = np.array([self.depth, self.at, self.keep], np.int64)
+        following = self.following[: int(self.counters[NEXT])]
+        parts = {"table": table, "frontier": self.frontier, "following": following, "levels": levels, "sizes": sizes}
+        parts |= {"counters": self.counters, "found": self.found, "numbers": numbers}
+        temporary = path.with_name(f"{path.name}.tmp")
+        with temporary.open("wb") as file:
+            np.savez(file, digest=np.array(self.digest), allow_pickle=False, **parts)
+        temporary.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from what was written. Raises ``ValueError`` for another exploration's file, or what is none."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                parts = {name: file[name] for name in file.files}
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError("no checkpoint of an exploration") from error
+        if str(parts.get("digest")) != self.digest:
+            raise ValueError("the checkpoint of another exploration: other programs, processors, memory or reductions")
+        self.depth, self.at, keep = (int(one) for one in parts["numbers"])
+        self.keep, self.frontier, self.found = bool(keep), parts["frontier"], parts["found"]
+        self.counters[:] = parts["counters"]
+        self.levels = np.split(parts["levels"], np.cumsum(parts["sizes"]))[:-1] if self.keep else []
+        more = 2 * self.packed.most + BATCH
+        self.following = np.zeros((len(parts["following"]) + more, self.table.shape[1]), np.uint64)
+        self.following[: len(parts["following"])] = parts["following"]
+        self.table = np.zeros((int(len(parts["table"]) / LOAD) + 2 * more, self.table.shape[1]), np.uint64)
+        self.engine.rehash(parts["table"], self.table)
+        self._note()
+
     def _fits(self, more: int) -> bool:
+        if self.bytes + more > self.bounds.memory and self.levels:
+            self.levels, self.keep = [], False
         if self.bytes + more > self.bounds.memory:
             self.incomplete = f"more than {self.bounds.memory >> 20} MiB of states"
         return not self.incomplete

@@ -28,7 +28,7 @@ from mpwake.model.explore.local import (
 )
 from mpwake.model.program import Program
 
-MAX_STEPS = 2_000_000
+MAX_STEPS = 300_000
 Reading = tuple[tuple[Cell, int], ...]
 
 
