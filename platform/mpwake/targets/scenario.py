@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import Trace
 from mpwake.model.situation import boot_of
 from mpwake.spec import document
@@ -41,6 +42,8 @@ def open_scenario(path: Path) -> Target:
     _check_requirements(node, scenario.role)
     platform = decode_platform(load_platform(scenario.platform))
     behaviour = behaviour_of(platform, scenario.role)
+    if scenario.agent is not None:
+        behaviour = behaviour or Behaviour(lambda _sentence, _seed: (), Edition(platform.edition))
     if behaviour is None:
         raise node.value["platform"].error(f"{scenario.platform} has nothing in the role {scenario.role.value}")
 
@@ -74,6 +77,10 @@ def replay(one: ScenarioFile, node: Node) -> Trace:
     from mpwake.model.boot import booted
     from mpwake.model.probe import trial
 
+    if one.schedule.engine == "steps":
+        from mpwake.targets.exploration import steps_of
+
+        return steps_of(one, node)
     driver = driver_of(decode_platform(load_platform(one.platform)), one.role)
     assert driver is not None
     if one.situation is None:
