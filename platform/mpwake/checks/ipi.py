@@ -314,6 +314,8 @@ def started_by_its_own_word(behaviour: Behaviour) -> Iterator[Finding]:
         alive = {one.value: at for at, one in enumerate(trace.events) if one.kind is Kind.ALIVE}
         if not alive or all(one.target in alive for one, _ in asked):
             raise inconclusive("there was not one processor that runs and one that does not")
+        if all(back is None for _, back in asked):
+            raise inconclusive("no start was answered")
         for one, back in asked:
             started = back is not None and back.value == 0
             told_us = back is not None and one.target in alive and alive[one.target] < trace.events.index(back)

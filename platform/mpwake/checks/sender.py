@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from mpwake.checks.boot import answers, commands, field, pages
-from mpwake.checks.core import Condition, Finding, Judge, check, given, not_applicable, probe
+from mpwake.checks.core import Condition, Finding, Judge, check, given, inconclusive, not_applicable, probe
 from mpwake.checks.traffic import OS_HEADER, OS_SECTION, each, folded, told
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import ACTIONS, SENDER, Event, Kind, Trace
@@ -40,6 +40,14 @@ def _sender(id: str, when: str, then: str, *also: Condition) -> Callable[[Judge]
 
 def _asked(trace: Trace) -> list[tuple[int, int]]:
     return [(one.target, one.vector) for one in _starts(trace)]
+
+
+def _acted(behaviour: Behaviour, sentence: str) -> Iterator[Trace]:
+    """Yield the trials of a probe; raise where the operating system does nothing that could be judged."""
+    for trace in each(behaviour, sentence):
+        if not trace.stores(SENDER):
+            raise inconclusive("the operating system stores nothing in the mailbox")
+        yield trace
 
 
 def _starts(trace: Trace) -> list[Event]:
@@ -120,7 +128,7 @@ def command_is_16_bits(behaviour: Behaviour) -> Iterator[Finding]:
 @_sender("SND-07", NEVER, "the operating system does not set Command to 0 itself")
 def no_cancel(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the sender's stores of 0 to Command."""
-    for trace in each(behaviour, NEVER):
+    for trace in _acted(behaviour, NEVER):
         own = [one for one in trace.stores(SENDER) if one.touches(0, 2)]
         cancels = [one for one in own if one.value & 0xFFFF == 0]
         found = f"{len(cancels)} stores of Command 0"
@@ -141,7 +149,7 @@ def no_broadcast(behaviour: Behaviour) -> Iterator[Finding]:
 @_sender("SND-11", LATE, "success is returned after Command has become 0")
 def waits_for_ack(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge what stands in Command when a wake returns success."""
-    for trace in each(behaviour, LATE):
+    for trace in _acted(behaviour, LATE):
         for one, page in pages(trace):
             if one.kind is Kind.RETURN and one.value == 0:
                 found = f"success returned at Command {field(page, 0, 2):#x}"
@@ -199,7 +207,7 @@ def quarantines(behaviour: Behaviour) -> Iterator[Finding]:
 @_sender("TMO-06", NEVER, "a wake that was never acknowledged does not return success")
 def exhausted_is_no_success(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the code of the wake of a silent processor."""
-    for trace in each(behaviour, NEVER):
+    for trace in _acted(behaviour, NEVER):
         codes = _returns(trace)
         first = trace.of(Kind.RETURN)[0] if codes else None
         found = f"the wake returned {codes[0]}" if codes else "the wake does not return"
@@ -235,7 +243,7 @@ def _asked_twice(trace: Trace) -> int:
 @_sender("DUP-01", TWICE, "at most one Wakeup is sent to it", version_0_only)
 def one_wakeup(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the number of Wakeup commands."""
-    for trace in each(behaviour, TWICE):
+    for trace in _acted(behaviour, TWICE):
         target = _asked_twice(trace)
         sent = [one for one, page in commands(trace) if (field(page, 0, 2), field(page, 4, 4)) == (WAKEUP, target)]
         yield Finding(len(sent) <= 1, f"{len(sent)} Wakeups", "at most 1", (told(trace, sent[-1] if sent else None),))
@@ -259,7 +267,7 @@ def second_wake_refused(behaviour: Behaviour) -> Iterator[Finding]:
 @_sender("MEM-05", IN_TURN, "the operating system writes nothing in bytes 2048 to 4095")
 def firmware_half_untouched(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge every store of the sender."""
-    for trace in each(behaviour, IN_TURN):
+    for trace in _acted(behaviour, IN_TURN):
         bad = [one for one in trace.stores(SENDER) if one.touches(OS_SECTION, OS_SECTION)]
         where = f"a store at {bad[0].offset:#x}" if bad else "no store there"
         yield Finding(not bad, where, "no store there", (told(trace, bad[0] if bad else None),))
@@ -277,6 +285,6 @@ def reserved_is_zero(behaviour: Behaviour) -> Iterator[Finding]:
 @_sender("RST-14", IN_TURN, "Test is never sent", version_0_only)
 def no_test_in_version_0(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge the values of Command."""
-    for trace in each(behaviour, IN_TURN):
+    for trace in _acted(behaviour, IN_TURN):
         sent = [one for one, page in commands(trace) if field(page, 0, 2) == 2]
         yield Finding(not sent, f"{len(sent)} Tests", "none", (told(trace, sent[0] if sent else None),))

@@ -94,7 +94,7 @@ def boots_without_trampoline(behaviour: Behaviour) -> Iterator[Finding]:
         placed = noted(trace, Kind.ALLOC, "trampoline")
         if any(one.value >= MIB for one in placed):
             raise not_applicable("the operating system has another place for its trampoline")
-        lines = about(console(trace), rf"\b0x0*{MIB:x}\b|\bsub-1M\b")
+        lines = about(about(console(trace), "trampoline"), rf"\b0x0*{MIB:x}\b|\bsub-1M\b")
         panics = console(trace, "panic")
         if not panics:
             came_far(trace)

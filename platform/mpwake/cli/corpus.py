@@ -1,4 +1,4 @@
-"""``mpwake corpus``: firmware that ships, fetched from Debian, and what is known of it."""
+"""``mpwake corpus``: firmware and kernels that ship, fetched from Debian, and what is known of them."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from mpwake.targets.firmware.corpus import (
 
 EXIT_DIFFERS = 1
 T = TypeVar("T")
+ROLES = {"firmware": Role.RECEIVER, "kernel": Role.SENDER}
 NAMES = click.argument("names", nargs=-1, metavar="[NAME]...")
 
 
@@ -74,9 +75,9 @@ def _fetched(one: Fetched) -> Row:
     return {"name": one.specimen.name, "state": one.state, "image": str(one.image or ""), "reason": one.reason}
 
 
-@click.group("corpus", short_help="Firmware that ships: fetch it, and compare it with what is known.")
+@click.group("corpus", short_help="Firmware and kernels that ship: fetch, and compare with what is known.")
 def corpus_command() -> None:
-    """Fetch firmware that ships, and compare it with what is known of it."""
+    """Fetch firmware and kernels that ship, and compare them with what is known of them."""
 
 
 @corpus_command.command("fetch")
@@ -98,7 +99,7 @@ def fetch_command(names: tuple[str, ...], form: str) -> int:
 
 
 def outcome(specimen: Specimen, cache: Path) -> Outcome:
-    """Judge one image of the cache in the receiver role, and compare it with what is known of it.
+    """Judge one image of the cache in its role, and compare it with what is known of it.
 
     Raises ``InputError`` for an image that cannot be opened.
     """
@@ -106,12 +107,12 @@ def outcome(specimen: Specimen, cache: Path) -> Outcome:
         image = image_in(cache, specimen)
     except UnavailableError as error:
         return Outcome(specimen, skipped=error.reason)
-    return Outcome(specimen, compare(specimen, _verdicts(open_target(f"firmware:{image}"), specimen)))
+    return Outcome(specimen, compare(specimen, _verdicts(open_target(f"{specimen.kind}:{image}"), specimen)))
 
 
 def _verdicts(target: Target, specimen: Specimen) -> dict[str, Verdict]:
     held = target.held_to(Edition(specimen.edition), "the corpus says so")
-    scenarios = select((), frozenset({Role.RECEIVER}), held.platform)
+    scenarios = select((), frozenset({ROLES[specimen.kind]}), held.platform)
     judged = run(held, scenarios, Options(command=tuple(sys.argv[1:])))
     return {one.selected.id: one.verdict for one in judged.results}
 

@@ -1,4 +1,4 @@
-"""Firmware that ships, by the packages that it comes in, with the results known for it. No image is kept here."""
+"""What ships, by the packages that it comes in: firmware and kernels, with the results known. No image is kept here."""
 
 from __future__ import annotations
 
@@ -35,11 +35,13 @@ class Specimen:
     path: str = described("The image's path in the package")
     sha256: str = described("The image's digest")
     variable: str = described("The environment variable that names the image, when it was fetched")
+    kind: Literal["firmware", "kernel"] = described("What it is: the kind of the target that opens it", "firmware")
     loop: bool = described("Whether it has an AP loop that an operating system sees", True)
     edition: Literal["acpi-6.4", "acpi-6.5", "acpi-6.6"] = described(
         "The edition of ACPI that the results are for", "acpi-6.6"
     )
     fails: tuple[str, ...] = described("The requirements that it is known to fail", ())
+    undecided: tuple[str, ...] = described("The requirements that are known to stay undecided", ())
 
     def __attrs_post_init__(self) -> None:
         for one in (self.package_sha256, self.sha256):
@@ -210,7 +212,7 @@ def compare(specimen: Specimen, verdicts: Mapping[str, Verdict]) -> Comparison:
     reason = ""
     if seen is not specimen.loop:
         reason = "an AP loop was found, and none is known" if seen else "no AP loop was judged, and one is known"
-    undecided = named[Verdict.INCONCLUSIVE] | named[Verdict.ERROR]
+    undecided = (named[Verdict.INCONCLUSIVE] | named[Verdict.ERROR]) - set(specimen.undecided)
     return Comparison(tuple(sorted(fails - known)), tuple(sorted(known - fails)), tuple(sorted(undecided)), reason)
 
 

@@ -8,6 +8,7 @@ thing. ``NOT_SEEN`` are the kinds of events that no machine of QEMU shows.
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 
@@ -19,17 +20,22 @@ from mpwake.targets.kernel.recording import Fault, Recording, Seen
 from mpwake.targets.kernel.situate import Trial
 
 PAGE = 0x1000
-COMMAND, APIC_ID, VECTOR = (0, 2), (4, 4), (8, 8)
+COMMAND, VECTOR = (0, 2), (8, 8)
+WAKEUP = 1
 ICR_LOW, ICR_HIGH = 0x300, 0x310
 INIT, START_UP = 5, 6
 NOT_TOLD = -1
+MIB = 0x100000
+# A Test is polled so often by an operating system that gives up at last; what has gone on for longer has no end.
+POLLS = 1_100_000
 # What is not to be had from outside an unmodified kernel.
 NOT_SEEN = ("free", "routine", "hypercall", "cache", "entries", "own use", "reset state")
 _OPS = {"on": "online", "off": "offline", "kexec": "kexec", "crash": "crash"}
 _UP = re.compile(r".*CPU UP +(\d+)")
 _FAILED = re.compile(r".*do_boot_cpu failed\((-?\d+)\) to wakeup CPU#(\d+)")
 _DONE = re.compile(rf"{MARK} (\w+)(?: (\d+))? -> (\d+)(.*)")
-_PLACED = re.compile(r"memblock_reserve: \[(?:mem )?(0x[0-9a-f]+)-(0x[0-9a-f]+)\].* (\S+)\+0x")
+_PLACED = re.compile(r"(?:__)?memblock_reserve: \[(?:mem )?(0x[0-9a-f]+)-(0x[0-9a-f]+)\]")
+_MEMBLOCK = re.compile(r"(__)?memblock_|\s*(memory|reserved)(\[0x|\.cnt)|MEMBLOCK ")
 _ASKED_FOR = re.compile(r"memblock_phys_alloc_range: .* max_addr=(0x[0-9a-f]+) reserve_real_mode")
 
 
@@ -242,6 +248,8 @@ class Teller:
         if line.own:
             self._own(line)
             return
+        if self._placed(line):
+            return
         if line.text:
             self.put(SENDER, Kind.CONSOLE, note=line.text, level=line.level)
         if up := _UP.match(line.text):
@@ -250,7 +258,6 @@ class Teller:
             self._failed(int(failed[2]), int(failed[1]))
         elif re.match(r"(smp: )?Brought up ", line.text):
             self._end_start()
-        self._placed(line)
 
     def _begin(self) -> None:
         """Tell that a kernel begins, and whom it finds, as its init will tell."""
@@ -265,17 +272,18 @@ class Teller:
         for index, apic in sorted(self.report.known.items()):
             self.put(SENDER, Kind.CPU, apic, boot=index == 0, index=index, reported=True)
 
-    def _placed(self, line: Line) -> None:
-        """Tell what the kernel says of memory for its wake routine (``memblock=debug``)."""
+    def _placed(self, line: Line) -> bool:
+        """Tell what the kernel says of memory for its wake routine; return whether a line is of ``memblock=debug``."""
+        limit, self.limit = self.limit, 0
         if asked := _ASKED_FOR.match(line.text):
             self.limit = int(asked[1], 16)
-        if found := _PLACED.match(line.text):
+        elif found := _PLACED.match(line.text):
             start, end = int(found[1], 16), int(found[2], 16) + 1
-            if self.limit:
-                self.put(SENDER, Kind.ALLOC, start, "trampoline", width=end - start, limit=self.limit)
-                self.limit = 0
-            elif found[3] == "reserve_real_mode" and start == 0:
+            if limit:
+                self.put(SENDER, Kind.ALLOC, start, "trampoline", width=end - start, limit=limit)
+            elif start == 0 and end >= MIB:
                 self.put(SENDER, Kind.ALLOC, start, "first MiB", width=end)
+        return _MEMBLOCK.match(line.text) is not None
 
     # Requests
 
@@ -292,9 +300,11 @@ class Teller:
         return listed.get(cpu, -1)
 
     def _end_start(self) -> None:
-        """Tell that the start before has returned, as the kernel has gone on."""
+        """Tell that the start before has returned, as the kernel has gone on; by IPIs it may not be complete then."""
         if self.asked and not self.asked.own:
-            self._return(0)
+            if self.used:
+                self._return(0)
+            self.asked = None
 
     def _announced(self, cpu: int) -> None:
         if self.asked and self.asked.own:
@@ -400,8 +410,9 @@ def _pending(recording: Recording, trial: Trial, events: list[Event]) -> bool:
     at = trial.mailbox % PAGE
     command = int.from_bytes(recording.page[at : at + 2], "little")
     own = [one for one in events if one.kind in (Kind.LOAD, Kind.STORE) and one.agent == SENDER]
-    waits = bool(own) and own[-1].kind is Kind.LOAD and own[-1].touches(*COMMAND)
-    return recording.end == "budget" and command != 0 and waits
+    loads = list(itertools.takewhile(lambda one: one.kind is Kind.LOAD and one.touches(*COMMAND), reversed(own)))
+    enough = command == WAKEUP or sum(one.count for one in loads) > POLLS
+    return recording.end == "budget" and command != 0 and bool(loads) and enough
 
 
 def _faulted(teller: Teller, fault: Fault) -> None:
@@ -438,7 +449,8 @@ def trace_of(recording: Recording, trial: Trial) -> Trace:
         teller.time += 1
         teller.table(recording.madt)
     events = list(_with_vectors(teller.events))
-    stuck = _pending(recording, trial, events)
+    # A next kernel has nothing to do but to boot: where it does not come to its end, there is none.
+    stuck = _pending(recording, trial, events) or (recording.end == "budget" and teller.kernel > 1)
     return Trace(
         ids=ids,
         events=tuple(events),

@@ -27,7 +27,7 @@ IDS = (1, 4, 5)
 TWICE = "the operating system is asked to wake a processor twice"
 # Seconds of the machine for a boot with all that is asked for; for one that may well wait for ever, of which a part is
 # as good as all; and for one that may poll a million times before it gives up.
-SECONDS, WAITING, PATIENT = 120.0, 60.0, 300.0
+SECONDS, WAITING, PATIENT = 200.0, 60.0, 1200.0
 WAITS = (
     "a processor never acknowledges",
     "an operating system takes a processor offline and online again, with a wakeup entry of version 0",
@@ -58,9 +58,9 @@ class ParkingFile:
 class Trial:
     """What is booted for a sentence: what firmware publishes, the processors, and what is asked for.
 
-    ``processors`` are the APIC IDs of all but the one that boots, with how each is parked; ``numbers`` those of all
-    that the table enables, in the order in which Linux numbers them. ``seconds`` is its budget; ``placing`` tells that the
-    operating system is to say where it puts its wake routine.
+    ``processors`` are the APIC IDs of all but the one that boots, with how each is parked; ``absent`` are listed and not
+    there; ``numbers`` are those that the table enables, in the order in which Linux numbers them. ``seconds`` is the
+    budget; ``placing`` tells that the operating system is to say where it puts its wake routine.
     """
 
     tables: Tables
@@ -195,13 +195,21 @@ def _situated(boot: Boot, sentence: str) -> Trial:
     ids = [instead.get(apic, apic) for apic in one.ids]
     entry = _state(one.host)
     mute = set(one.host.mute)
+    # Whoever jumps to a ResetVector of 0 is told of and parked again, so that the boot goes on.
+    stray = not _vector(tables)
     has_mailbox = bool(tables.madt and tables.madt.wakeups) or tables.fdt is not None
     processors = {}
     for apic, loop in zip(ids, loops, strict=True):
         if apic in mute and not has_mailbox:
             continue
         parked = _parking(loop)
-        processors[apic] = attrs.evolve(parked, entry=entry, starts=parked.starts and apic not in mute)
+        processors[apic] = attrs.evolve(
+            parked,
+            entry=entry,
+            starts=parked.starts and apic not in mute,
+            tests=parked.tests or stray,
+            returns=parked.returns or stray,
+        )
     return Trial(
         tables=tables,
         mailbox=_polled(one, tables),
