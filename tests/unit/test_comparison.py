@@ -32,7 +32,7 @@ CUT = of_run(runs.run_of((runs.selected("MADT-07"), None), complete=False))
         (one(Verdict.PASS), one(Verdict.FAIL, Weight.ROBUSTNESS), Change.BROKE, 1),
         (one(Verdict.FAIL), one(Verdict.PASS), Change.FIXED, 0),
         (one(Verdict.NOT_TESTABLE), one(Verdict.FAIL), Change.NEWLY_FAILING, 1),
-        (one(Verdict.NOT_TESTABLE), one(Verdict.FAIL, Weight.ROBUSTNESS), Change.CHANGED, 0),
+        (one(Verdict.NOT_TESTABLE), one(Verdict.FAIL, Weight.ROBUSTNESS), Change.NEWLY_FAILING, 0),
         (one(Verdict.FAIL, Weight.ROBUSTNESS), one(Verdict.FAIL), Change.NEWLY_FAILING, 1),
         (one(Verdict.FAIL), one(Verdict.FAIL, Weight.ROBUSTNESS), Change.CHANGED, 0),
         (one(Verdict.FAIL), one(Verdict.NOT_TESTABLE), Change.CHANGED, 0),

@@ -28,7 +28,7 @@ class Change(enum.Enum):
 
 MEANINGS = {
     Change.BROKE: "passed before, fails now",
-    Change.NEWLY_FAILING: "fails now with weight conformance, and neither passed nor failed so before",
+    Change.NEWLY_FAILING: "fails now, or fails with weight conformance now, and did not pass before",
     Change.FIXED: "failed before, passes now",
     Change.CHANGED: "another verdict or weight, neither broken nor fixed",
     Change.NOT_REACHED: "one of the runs was cut off before it was judged: nothing can be said of it",
@@ -86,8 +86,8 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """1 when something broke or newly fails; else 4 when a run was cut off; else 0."""
-        if self.of(Change.BROKE) or self.of(Change.NEWLY_FAILING):
+        """1 when something broke or newly fails with weight conformance; else 4 when a run was cut off; else 0."""
+        if self.of(Change.BROKE) or any(one.either.nonconforming for one in self.of(Change.NEWLY_FAILING)):
             return EXIT_BROKE
         return 0 if self.old.complete and self.new.complete else EXIT_INCOMPLETE
 
@@ -96,7 +96,7 @@ def change(old: Judged | None, new: Judged | None) -> Change:
     """Say what became of a requirement. Broke and fixed are each other's reverse."""
     if old and new and old.reached and new.reached and (old.verdict, new.verdict) == (Verdict.PASS, Verdict.FAIL):
         return Change.BROKE
-    if new and new.nonconforming and not (old and old.nonconforming):
+    if _newly_fails(old, new):
         return Change.NEWLY_FAILING
     if old is None or new is None:
         return Change.ONLY_NEW if old is None else Change.ONLY_OLD
@@ -106,6 +106,14 @@ def change(old: Judged | None, new: Judged | None) -> Change:
         return Change.FIXED
     weighs = Verdict.FAIL is old.verdict is new.verdict and old.weight is not new.weight
     return Change.CHANGED if weighs or old.verdict is not new.verdict else Change.SAME
+
+
+def _newly_fails(old: Judged | None, new: Judged | None) -> bool:
+    if new is None or not new.reached or new.verdict is not Verdict.FAIL:
+        return False
+    if new.nonconforming:
+        return not (old and old.nonconforming)
+    return old is not None and old.reached and old.verdict is not Verdict.FAIL
 
 
 def compare(old: Results, new: Results) -> Comparison:
