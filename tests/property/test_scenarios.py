@@ -12,86 +12,19 @@ from pathlib import Path
 import allure
 import pytest
 from hypothesis import HealthCheck, find, given, settings
-from hypothesis import strategies as st
 
-from mpwake.checks.always import ALWAYS
 from mpwake.checks.boot import sent
 from mpwake.checks.core import find as find_check
 from mpwake.checks.core import judge
 from mpwake.cli.registry import schemas
 from mpwake.evidence.trace import Kind
-from mpwake.model.environment import Host
-from mpwake.model.probe import Probe, Request, Schedule
+from mpwake.fuzz.draw import boots, scenarios
 from mpwake.model.scenario import ScenarioFile
-from mpwake.model.situation import Action, Situation
 from mpwake.spec import document
-from mpwake.spec.changes import Change
 from mpwake.spec.requirements import Role
 from mpwake.spec.verdicts import Verdict
 from mpwake.targets.scenario import open_scenario
 from support.cli import mpwake
-
-FAULTS = ("ap-dead", "ap-late", "ap-slow", "ap-dies", "ap-wrong", "ap-deaf", "ap-lost")
-APIC_IDS = st.integers(1, 0xFFFFFFFD) | st.integers(1, 9) | st.sampled_from((0xFE, 0xFF, 0x100, 0x1FF, 0x80000000))
-VECTORS = st.integers(1, (1 << 40) - 1).map(lambda page: page << 12)
-WAKEUP = {"version": 1, "address": 0x7F5E5000, "reset_vector": 0x7F5E6080}
-SCHEDULES = st.builds(
-    Schedule,
-    memory=st.sampled_from(("sc", "tso", "relaxed")),
-    seed=st.integers(0, (1 << 64) - 1),
-    engine=st.just("events"),
-)
-
-
-@st.composite
-def scenarios(draw: st.DrawFn, role: Role, platform: str) -> ScenarioFile:
-    ids = tuple(draw(st.lists(APIC_IDS, min_size=1, max_size=6, unique=True)))
-    order = draw(st.permutations(ids))[: draw(st.integers(1, len(ids)))]
-    loops: tuple[str, ...] = ()
-    if role is Role.SENDER:
-        loops = tuple(draw(st.lists(st.sampled_from(("acpi-6.6", *FAULTS)), min_size=len(ids), max_size=len(ids))))
-    # The tester waits 400 of its own steps for an AP loop: one that is held back for longer is slow, and no more.
-    longest = 20 if role is Role.RECEIVER else 300
-    holds = tuple(draw(st.just(()) | st.lists(st.integers(0, longest), min_size=len(ids), max_size=len(ids))))
-    requests = tuple(Request("wake", apic, draw(VECTORS)) for apic in order)
-    return ScenarioFile(
-        kind="scenario",
-        platform=platform,
-        role=role,
-        requirements=ALWAYS[role],
-        schedule=draw(SCHEDULES),
-        probe=Probe("a random scenario", ids, requests, loops=loops, host=Host(holds=holds)),
-    )
-
-
-OF_BOOTS = ("SND-02", "SND-03", "SND-05", "SND-06", "MEM-05", "MEM-09")
-
-
-@st.composite
-def boots(draw: st.DrawFn) -> ScenarioFile:
-    """Draw a boot: any processors, enabled or not, in any order, and some taken offline and online again."""
-    listed = draw(
-        st.lists(st.tuples(st.integers(1, 0xFE), st.sampled_from((0, 1, 2))), max_size=6, unique_by=lambda one: one[0])
-    )
-    entries = [{"lapic": {"uid": 0, "apic_id": 0}}]
-    entries += [{"lapic": {"uid": 1 + n, "apic_id": one, "flags": flags}} for n, (one, flags) in enumerate(listed)]
-    entries.insert(draw(st.integers(0, len(entries))), {"wakeup": WAKEUP})
-    enabled = [one for one, flags in listed if flags == 1]
-    some = draw(st.lists(st.sampled_from(enabled), max_size=3, unique=True)) if enabled else []
-    return ScenarioFile(
-        kind="scenario",
-        platform="reference",
-        role=Role.SENDER,
-        requirements=OF_BOOTS,
-        schedule=draw(SCHEDULES),
-        situation=Situation(
-            says="a random boot",
-            firmware="version-1",
-            ids=tuple(one for one, _ in listed),
-            changes=(Change(path=("madt", "entries"), set=document.from_plain(entries, "drawn")),),
-            actions=tuple(Action(op, one) for one in some for op in ("offline", "online")),
-        ),
-    )
 
 
 def failures(one: ScenarioFile, folder: Path) -> list[str]:

@@ -33,6 +33,8 @@ COMMANDS = {
     "corpus": "mpwake.cli.corpus",
     "target": "mpwake.cli.target",
     "explore": "mpwake.cli.explore",
+    "fuzz": "mpwake.cli.fuzz",
+    "replay": "mpwake.cli.replay",
 }
 SUMMARIES = {
     "run": "Judge a target, and report clause by clause.",
@@ -46,6 +48,8 @@ SUMMARIES = {
     "corpus": "Firmware that ships: fetch it, and compare it with what is known.",
     "target": "Check a target that is declared in YAML.",
     "explore": "Try every order of instructions of a few processors.",
+    "fuzz": "Do anything that can be done, in any order.",
+    "replay": "Show a scenario file again.",
 }
 
 

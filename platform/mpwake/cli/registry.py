@@ -228,7 +228,7 @@ def _ranges(ids: list[str]) -> str:
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Return every published schema by its name."""
-    from mpwake.model.scenario import Interleaving, ScenarioFile
+    from mpwake.model.scenario import Drawn, Interleaving, ScenarioFile
     from mpwake.spec import document
     from mpwake.spec.requirements import Area
     from mpwake.suite import events
@@ -243,7 +243,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "requirement": document.schema("A file of the requirement registry", Area),
         "platform": document.schema("A platform of the model", Platform),
         "mutant": document.schema("A file of mutants", MutantFile),
-        "scenario": document.schema("A scenario that can be run again", ScenarioFile, Interleaving),
+        "scenario": document.schema("A scenario that can be run again", ScenarioFile, Interleaving, Drawn),
         "target": document.schema("A target declared in YAML", TargetDocument),
         "firmware": document.schema("An AP loop in machine code, declared in YAML", *FORMS),
         "corpus": document.schema("A file of the corpus of firmware images", CorpusFile),

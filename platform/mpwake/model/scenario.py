@@ -13,6 +13,8 @@ from mpwake.model.situation import Situation
 from mpwake.spec.document import described
 from mpwake.spec.requirements import Role
 
+Reference = Literal["acpi-6.4", "acpi-6.6"]
+
 
 @attrs.frozen
 class ScenarioFile:
@@ -30,6 +32,7 @@ class ScenarioFile:
         "what the platform has there unless given, else os-reference or acpi-6.6",
         None,
     )
+    reference: Reference | None = described("An AP loop that keeps to ACPI, from which this one differs here", None)
 
     def __attrs_post_init__(self) -> None:
         if self.role is Role.TABLES:
@@ -42,8 +45,12 @@ class ScenarioFile:
             raise ValueError("a boot has the engine events")
         if self.agent is not None and self.schedule.engine != "steps":
             raise ValueError("an agent plays the other side where the schedule has steps, and nowhere else")
-        if not self.requirements:
-            raise ValueError("it names no requirement")
+        _names_something(self.requirements, self.reference)
+
+
+def _names_something(requirements: tuple[str, ...], reference: str | None) -> None:
+    if not requirements and reference is None:
+        raise ValueError("it names no requirement, and no reference to differ from")
 
 
 @attrs.frozen
@@ -85,3 +92,20 @@ class Interleaving:
     def steps(self) -> tuple[int, ...]:
         """Return the agent of each step."""
         return expanded(self.schedule, MAX_STEPS)
+
+
+@attrs.frozen
+class Drawn:
+    """A trial of a program or of machine code, in an order drawn from a seed; ``mpwake fuzz`` writes these."""
+
+    kind: Literal["scenario"] = described("scenario")
+    target: Pinned = described("What is driven")
+    role: Literal["receiver"] = described("receiver")
+    requirements: tuple[str, ...] = described("What its trial is judged by")
+    probe: Probe = described("The processors, what is done to them, and what the host does")
+    seed: int = described("What the order of instructions is drawn from; a program's own processors take none", 0)
+    module: Literal["strict", "lenient"] = described("The TDX module that is played", "strict")
+    reference: Reference | None = described("An AP loop that keeps to ACPI, from which this one differs here", None)
+
+    def __attrs_post_init__(self) -> None:
+        _names_something(self.requirements, self.reference)

@@ -7,6 +7,7 @@ and the schedule. Only what holds of every trial can be judged on one, so the fi
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from mpwake.model.situation import boot_of
 from mpwake.spec import document
 from mpwake.spec.document import Node
 from mpwake.spec.editions import Edition
-from mpwake.spec.errors import did_you_mean
+from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.spec.requirements import Role, registry
 from mpwake.targets.base import Source, Target
 from mpwake.targets.model import behaviour_of, decode_platform, driver_of, load_platform
@@ -28,14 +29,24 @@ if TYPE_CHECKING:
 
 
 def open_scenario(path: Path) -> Target:
-    """Open a scenario file. Raises ``InputError`` for whatever is wrong in it."""
+    """Open a scenario file to be judged by its requirements. Raises ``InputError`` for whatever is wrong in it."""
+    target = open_whole(path)
+    if not target.selects:
+        raise InputError(
+            "names no requirement: it shows where an AP loop differs from the reference",
+            str(path),
+            f"mpwake replay {path}",
+        )
+    return target
+
+
+def open_whole(path: Path) -> Target:
+    """Open a scenario file, with requirements or without. Raises ``InputError`` for whatever is wrong in it."""
     from mpwake.model.scenario import ScenarioFile
 
     node = document.load(path)
     if isinstance(node.value, dict) and "target" in node.value:
-        from mpwake.targets.firmware.replay import open_interleaving
-
-        target = open_interleaving(path, node)
+        target = _of_code(path, node)
         _check_requirements(node, next(iter(target.driven)))
         return target
     scenario = document.decode(node, ScenarioFile)
@@ -47,22 +58,39 @@ def open_scenario(path: Path) -> Target:
     if behaviour is None:
         raise node.value["platform"].error(f"{scenario.platform} has nothing in the role {scenario.role.value}")
 
-    @functools.cache
-    def seen() -> tuple[Trace, ...]:
-        return (replay(scenario, node),)
-
-    def drive(_sentence: str, _seed: int) -> tuple[Trace, ...]:
-        return seen()
-
     return Target(
         kind="scenario",
         name=f"scenario:{path}",
         sources=(Source(str(path), "scenario", path.read_bytes()),),
-        driven={scenario.role: attrs.evolve(behaviour, drive=drive)},
+        driven={scenario.role: attrs.evolve(behaviour, drive=_driver(scenario, node, Edition(platform.edition)))},
         edition=Edition(platform.edition),
         edition_reason="its platform keeps to it",
         selects=scenario.requirements,
     )
+
+
+def _of_code(path: Path, node: Node) -> Target:
+    if "schedule" in node.value:
+        from mpwake.targets.firmware.replay import open_interleaving
+
+        return open_interleaving(path, node)
+    from mpwake.targets.drawn import open_drawn
+
+    return open_drawn(path, node)
+
+
+def _driver(one: ScenarioFile, node: Node, edition: Edition) -> Callable[[str, int], tuple[Trace, ...]]:
+    from mpwake.checks.situations import drive_of, plan_of
+
+    if one.role is Role.RECEIVER and one.probe is not None and one.schedule.engine != "steps":
+        plan = plan_of(one.probe, edition)
+        return drive_of(lambda probe: replay(attrs.evolve(one, probe=probe), node), plan, one.requirements)
+
+    @functools.cache
+    def seen() -> tuple[Trace, ...]:
+        return (replay(one, node),)
+
+    return lambda _sentence, _seed: seen()
 
 
 def _check_requirements(node: Node, role: Role) -> None:

@@ -34,7 +34,7 @@ def pinned(target: Target, location: str, folder: Path) -> Pinned:
     """Return what names a target in a file that is written to a folder."""
     kind, place = _split(location)
     where = place if Path(place).is_absolute() else os.path.relpath(place, folder)
-    return Pinned(f"{kind}{where}", _digest(target))
+    return Pinned(f"{kind}{where}", digest(target))
 
 
 def written(violation: Violation, target: Pinned, agent: str, probe: Probe) -> Interleaving:
@@ -67,16 +67,22 @@ def open_interleaving(path: Path, node: Node) -> Target:
     )
 
 
-def _opened(one: Interleaving, node: Node, folder: Path) -> Target:
+def reopened(pin: Pinned, node: Node, folder: Path, changed: str) -> Target:
+    """Open what a file in a folder names. Raises ``InputError``, with this hint, where it is not what it was."""
     from mpwake.targets import open_target
 
-    kind, place = _split(one.target.location)
+    kind, place = _split(pin.location)
     target = open_target(kind + os.path.normpath(folder / place))
+    found = digest(target)
+    if found != pin.sha256:
+        raise node.value["sha256"].error(f"{pin.location} is other code, with sha256 {found}", changed)
+    return target
+
+
+def _opened(one: Interleaving, node: Node, folder: Path) -> Target:
+    target = reopened(one.target, node, folder, CHANGED)
     if target.parks is None:
         raise node.value["location"].error(f"{one.target.location} is no AP loop in machine code")
-    found = _digest(target)
-    if found != one.target.sha256:
-        raise node.value["sha256"].error(f"{one.target.location} is other code, with sha256 {found}", CHANGED)
     return target
 
 
@@ -98,7 +104,8 @@ def _replayed(one: Interleaving, node: Node, target: Target) -> Trace:
     return as_sent(trace) if one.role is Role.SENDER else trace
 
 
-def _digest(target: Target) -> str:
+def digest(target: Target) -> str:
+    """Return what names the code of a target: the SHA-256 of all that was read for it."""
     return hashlib.sha256(b"".join(one.data for one in target.sources)).hexdigest()
 
 

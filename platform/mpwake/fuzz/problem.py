@@ -1,0 +1,93 @@
+"""What a fuzzer may find in one example, and when two of them are the same."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from hypothesis.strategies import SearchStrategy
+
+from mpwake.spec.requirements import Weight
+
+BREAKS = "the suite breaks"
+_NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
+_OFTEN = re.compile(r" \(\d+ times of \d+\)")
+_LIST = re.compile(r"(N(?: at N)?)(?:, \1)+")
+
+
+@attrs.frozen
+class Problem:
+    """Something that must not be, or that is otherwise than in the reference.
+
+    ``requirement`` is the one that fails, nothing where no requirement covers it; ``kind`` says of those what they are.
+    ``shape`` tells problems of one sort apart; ``causes`` are circumstances that may have brought it about. ``beside``
+    is evidence as text.
+    """
+
+    requirement: str
+    shape: str
+    found: str
+    expected: str
+    causes: frozenset[str] = frozenset()
+    weight: Weight | None = None
+    kind: str = ""
+    beside: str = ""
+
+    @property
+    def key(self) -> str:
+        """What it has in common with all that are the same, but for their causes."""
+        return f"{self.requirement or self.kind}: {self.shape}"
+
+    def explains(self, other: Problem) -> bool:
+        """Say whether another problem is this one: the same shape, where at least the same circumstances are given."""
+        return self.key == other.key and self.causes <= other.causes
+
+
+@attrs.frozen
+class Examined:
+    """What one example showed: its problems, how often things happened, and what there was in it to be reached."""
+
+    problems: tuple[Problem, ...] = ()
+    sometimes: Counter[str] = attrs.field(factory=Counter)
+    reached: frozenset[object] = frozenset()
+    depth: int = 0
+
+
+@attrs.frozen
+class Job:
+    """What is fuzzed: how an example is drawn, examined, told of in lines, and written into a folder.
+
+    ``simpler`` yields examples with something left out that Hypothesis leaves in. ``needed`` are the things that must
+    have happened once, else nothing was shown. ``digest`` stands for the code under test. ``size`` orders examples;
+    ``write`` returns the files that it made.
+    """
+
+    name: str
+    about: str
+    digest: str
+    strategy: SearchStrategy[Any]
+    examine: Callable[[Any], Examined]
+    told: Callable[[Any], Sequence[str]]
+    size: Callable[[Any], tuple[int, ...]]
+    write: Callable[[Any, tuple[Problem, ...], Path, str], tuple[str, ...]]
+    needed: tuple[str, ...] = ()
+    simpler: Callable[[Any], Iterator[Any]] = lambda _example: iter(())
+
+
+def shape_of(text: str) -> str:
+    """Return a text without what differs from one example to the next: its numbers, and how many there are.
+
+    >>> shape_of("landed: 0x1 at 0x9a000, 0x2 at 0x9b000")
+    'landed: N at N'
+    """
+    return _LIST.sub(r"\1", _NUMBER.sub("N", _OFTEN.sub("", text)))
+
+
+def new_ones(problems: Iterable[Problem], known: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return the problems that no known one explains."""
+    known = tuple(known)
+    return tuple(one for one in problems if not any(other.explains(one) for other in known))
