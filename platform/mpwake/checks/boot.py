@@ -141,6 +141,7 @@ BLIND = {
     "hypercall": "calls of the hypervisor",
     "cache": "the memory type of a mapping",
     "entries": "the parts of a trampoline",
+    "table": "what becomes of the tables in memory",
     "own use": "the memory that an operating system takes for itself",
     "reset state": "the state of a processor at the jump to ResetVector",
 }

@@ -292,6 +292,7 @@ def falls_back_to_version_0(behaviour: Behaviour) -> Iterator[Finding]:
     if not any(trace.of(Kind.RESET) for trace in each(behaviour, OFFLINE)):
         raise not_applicable("the operating system gives no processor back through ResetVector")
     for trace in each(behaviour, NO_TABLES):
+        sees(trace, "table")
         codes = [back.value if back else None for _, back in answers(trace, "offline")]
         erased = any(one.value == 0 for one in noted(trace, Kind.TABLE, "madt"))
         refused = bool(codes) and all(code is not None and code < 0 for code in codes)

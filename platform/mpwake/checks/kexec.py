@@ -18,6 +18,7 @@ from mpwake.checks.boot import (
     named,
     noted,
     pages,
+    sees,
     sent,
 )
 from mpwake.checks.core import Finding, inconclusive, not_applicable
@@ -69,7 +70,8 @@ def _left(kernel: Trace) -> list[tuple[Event, bytes]]:
 
 
 def _erased(trace: Trace) -> list[Event]:
-    """Return the stores of 0 to MailBoxAddress in the MADT in memory."""
+    """Return the stores of 0 to MailBoxAddress in the MADT in memory. Raises where tables are not watched."""
+    sees(trace, "table")
     erased = [one for one in noted(trace, Kind.TABLE, "madt") if one.value == 0]
     return [one for one in erased if one.offset <= ADDRESS_AT and one.offset + one.width >= ADDRESS_AT + 8]
 
