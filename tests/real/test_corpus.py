@@ -14,7 +14,7 @@ from mpwake.targets.firmware.corpus import Changed, Specimen, changed_loops, cor
 from support.cli import environment
 from support.tools import run
 
-CORPUS = corpus()
+CORPUS = corpus("firmware")
 
 
 def cached(cache: Path) -> list[Specimen]:

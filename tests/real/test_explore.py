@@ -16,7 +16,7 @@ from mpwake.targets.firmware.explore import apart, explore, wakes
 from mpwake.targets.firmware.replay import load_system
 from support.cli import mpwake
 
-WITH_LOOP = [one for one in corpus() if one.loop]
+WITH_LOOP = [one for one in corpus("firmware") if one.loop]
 STATES = {1: 41, 2: 450, 3: 5052}
 HOLDS = "nothing goes wrong in any schedule, and from each of its states everybody gets where it was asked to"
 
@@ -56,7 +56,7 @@ def test_a_wrong_system_is_found_out_and_shown_again(tmp_path: Path) -> None:
 
 
 def test_an_image_without_a_loop_decides_nothing(tmp_path: Path) -> None:
-    (without,) = (one for one in corpus() if not one.loop)
+    (without,) = (one for one in corpus("firmware") if not one.loop)
     result = mpwake("explore", f"firmware:{image(without)}", cwd=tmp_path)
     assert (result.returncode, result.stdout) == (4, "")
     assert "no AP loop that an operating system sees" in result.stderr

@@ -23,7 +23,7 @@ from mpwake.targets.firmware.tdx import Tdx
 from support.cli import mpwake
 
 SECONDS = 10
-CORPUS = corpus()
+CORPUS = corpus("firmware")
 WITH_LOOP = [one for one in CORPUS if one.loop]
 
 

@@ -13,7 +13,7 @@ from mpwake.targets.firmware.corpus import corpus
 from support.traces import judged, saved, told
 
 
-@pytest.mark.parametrize("one", [one for one in corpus() if one.loop], ids=lambda one: one.name)
+@pytest.mark.parametrize("one", [one for one in corpus("firmware") if one.loop], ids=lambda one: one.name)
 def test_a_saved_run_of_an_image_is_judged_as_it_was(one, tmp_path: Path) -> None:
     image = os.environ.get(one.variable)
     if image is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mpwake.checks.boot import TEST, about, answers, booted, console, like_linux, named, noted, ran, sent, uses_mailbox
@@ -164,7 +165,7 @@ def notices_unaligned_address(behaviour: Behaviour) -> Iterator[Finding]:
 
 
 def _speaks_of(line: str, address: int) -> bool:
-    return f"{address:x}" in line.lower() or "align" in line.lower()
+    return f"{address:x}" in line.lower() or {"mailbox", "align"} <= set(re.findall("mailbox|align", line.lower()))
 
 
 @booted("MADT-28", MALFORMED, "a malformed wakeup entry costs neither the boot nor a processor")

@@ -108,9 +108,9 @@ def _files() -> Iterator[CorpusFile]:
         yield document.decode(document.load(path, relative(path)), CorpusFile)
 
 
-def corpus() -> tuple[Specimen, ...]:
-    """Return every image that the corpus knows. Raises ``InputError`` for a mistake in its files."""
-    return tuple(one for file in _files() for one in file.specimens)
+def corpus(kind: str = "") -> tuple[Specimen, ...]:
+    """Return every image that the corpus knows, or those of a kind. Raises ``InputError`` for a mistake in a file."""
+    return tuple(one for file in _files() for one in file.specimens if kind in ("", one.kind))
 
 
 def changed_loops() -> tuple[Changed, ...]:

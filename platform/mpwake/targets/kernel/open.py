@@ -30,6 +30,7 @@ SAID = (
     "printk.devkmsg=on",
     "ignore_loglevel",
     "panic=-1",
+    "tsc=reliable",
     "log_buf_len=1M",
     'dyndbg="file arch/x86/kernel/smpboot.c +p"',
     "rdinit=/init",

@@ -1,0 +1,71 @@
+"""Linux as it ships, booted under QEMU: what is known of it, by a few boots of each kernel."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mpwake.targets.firmware.corpus import Specimen, corpus
+from support.tools import run
+
+# From some ten boots: the protocol, version 0 and 1, offline, kexec, no time-out, what firmware leaves.
+ASKED = ("SND-01", "SND-02", "SND-04", "SND-06", "SND-13", "ORD-01", "ORD-07", "MEM-05", "MADT-17", "MADT-23")
+ASKED += ("TMO-03", "DUP-03", "RST-01", "RST-09", "SND-17", "TRM-02", "TRM-08", "KEX-02", "KEX-04", "SEL-05")
+
+
+def judged(path: Path, folder: Path, *ids: str) -> dict[str, Any]:
+    program = shutil.which("mpwake") or "mpwake"
+    result = run(program, "run", f"kernel:{path}", *ids, "--role", "sender", "--out", folder / "out", "-q", cwd=folder)
+    assert result.returncode in (0, 1, 4), result.stdout + result.stderr
+    document = json.loads((folder / "out" / "results.json").read_text(encoding="utf-8"))
+    return {one["id"]: one for one in document["requirements"]}
+
+
+def needs_qemu() -> None:
+    if shutil.which("qemu-system-x86_64") is None and "MPWAKE_QEMU" not in os.environ:
+        pytest.skip("no QEMU (qemu-system-x86)")
+    if shutil.which("busybox") is None and "MPWAKE_BUSYBOX" not in os.environ:
+        pytest.skip("no busybox (busybox-static)")
+
+
+def kernel(one: Specimen) -> Path:
+    needs_qemu()
+    named = os.environ.get(one.variable)
+    if named is None:
+        pytest.skip(f"no kernel of {one.package} {one.version}: {one.variable} names it")
+    path = Path(named).absolute()
+    if hashlib.sha256(path.read_bytes()).hexdigest() != one.sha256:
+        pytest.skip(f"{one.variable} is another kernel than that of {one.package} {one.version}: {path}")
+    return path
+
+
+@pytest.mark.parametrize("one", corpus("kernel"), ids=lambda one: one.name)
+def test_what_is_known_of_a_kernel_is_found_and_nothing_else(one: Specimen, tmp_path: Path) -> None:
+    found = judged(kernel(one), tmp_path, *ASKED)
+    fails = {id for id, result in found.items() if result["verdict"] == "fail"}
+    assert fails == set(one.fails) & set(ASKED)
+    open_ = {id for id, result in found.items() if result["verdict"] in ("inconclusive", "error")}
+    assert open_ <= set(one.undecided)
+
+
+def test_a_kernel_with_a_devicetree_takes_its_mailbox_from_there(tmp_path: Path) -> None:
+    needs_qemu()
+    named = os.environ.get("MPWAKE_KERNEL_OF")
+    if named is None:
+        pytest.skip("no kernel with CONFIG_OF: MPWAKE_KERNEL_OF names it")
+    found = judged(Path(named).absolute(), tmp_path, "DT-05", "DT-13", "DT-17", "SEL-02")
+    assert {id: result["verdict"] for id, result in found.items()} == dict.fromkeys(found, "pass")
+    assert set(found) == {"DT-05", "DT-13", "DT-17", "SEL-02"}
+
+
+def test_what_is_no_kernel_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "vmlinuz").write_bytes(b"\x7fELF" + bytes(4096))
+    result = run(shutil.which("mpwake") or "mpwake", "run", "kernel:vmlinuz", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "vmlinuz: byte 0x" in result.stderr
