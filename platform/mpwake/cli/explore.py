@@ -122,6 +122,7 @@ def plain(result: Exploration, seconds: float, file: Path | None) -> dict[str, A
 
 
 def write(file: Path, text: str) -> None:
+    """Write a file that was asked for. Raises ``InputError`` where that cannot be."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -139,6 +140,7 @@ def _platform(location: str) -> str | None:
 MODEL_ONLY = {
     "memory": "--memory",
     "order": "--order",
+    "tests": "--tests",
     "symmetry": "--no-symmetry",
     "por": "--no-por",
     "memory_limit": "--memory-limit",
@@ -153,8 +155,13 @@ MODEL_ONLY = {
 @click.option("--agent", metavar="NAME|FILE", help="Who plays the other side.")
 @click.option("--states", type=click.IntRange(1), help="At most so many.")
 @click.option("--memory", type=click.Choice(["sc", "tso", "relaxed"]), default="tso", help="Memory model [tso].")
-@click.option("--order", type=click.Choice(["any", "fixed"]), default="any", help="In which order they are woken [any].")
-@click.option("--no-symmetry", "symmetry", is_flag=True, flag_value=False, default=True, help="Tell like processors apart.")
+@click.option(
+    "--order", type=click.Choice(["any", "fixed"]), default="any", help="In which order they are woken [any]."
+)
+@click.option("--tests", is_flag=True, help="Test each processor before any is woken, in a fixed order.")
+@click.option(
+    "--no-symmetry", "symmetry", is_flag=True, flag_value=False, default=True, help="Tell like processors apart."
+)
 @click.option("--no-por", "por", is_flag=True, flag_value=False, default=True, help="Take no step out of its order.")
 @click.option("--memory-limit", type=click.IntRange(16), default=8192, metavar="MIB", help="For the states [8192].")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Where Ctrl-C leaves what was found.")
@@ -162,7 +169,7 @@ MODEL_ONLY = {
 @click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="For a violation.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_context
-def explore_command(context: click.Context, location: str, out: Path, form: str, **options: Any) -> int:
+def explore_command(context: click.Context, /, location: str, out: Path, form: str, **options: Any) -> int:
     """Try every order of steps of a few processors in an AP loop, and of an operating system that wakes them.
 
     TARGET is firmware:IMAGE or an AP loop in machine code that is declared in YAML, instruction by instruction, or a
@@ -171,7 +178,7 @@ def explore_command(context: click.Context, location: str, out: Path, form: str,
     shortest schedule to where that is not so is shown, and written as a scenario that mpwake run takes.
 
     \b
-    For the model only: --memory, --order, --no-symmetry, --no-por, --memory-limit, --checkpoint, --resume.
+    For the model only: --memory, --order, --tests, --no-symmetry, --no-por, --memory-limit, --checkpoint, --resume.
     Exit codes: 0 all holds, 1 a violation, 2 bad usage or input, 3 the suite broke,
     4 nothing decided: no AP loop, a bound was reached, or nothing was ever woken.
     """

@@ -32,6 +32,7 @@ def explore_model(
     states: int | None,
     memory: Literal["sc", "tso", "relaxed"],
     order: str,
+    tests: bool,
     symmetry: bool,
     por: bool,
     memory_limit: int,
@@ -44,7 +45,7 @@ def explore_model(
     from mpwake.targets.exploration import Task, explore
 
     reductions, bounds = Reductions(symmetry, por), Bounds(states or STATES, memory_limit << 20)
-    task = Task(platform, aps, memory, agent, order == "any", reductions, bounds, checkpoint, resume)
+    task = Task(platform, aps, memory, agent, order == "any", tests, reductions, bounds, checkpoint, resume)
     began = time.perf_counter()
     with interrupt.awaited():
         explored = explore(task, _listener(interrupt))
@@ -82,7 +83,8 @@ def _listener(interrupt: Interrupt) -> Callable[[Progress], None]:
         if live and one.seconds - last > OFTEN:
             last = one.seconds
             rate = one.states / one.seconds / 1e6
-            line = f"{one.states:,} states, {rate:.2f} million/s, depth {one.depth}, {one.frontier:,} next, {one.bytes >> 20} MiB"
+            size = f"{one.frontier:,} next, {one.bytes >> 20} MiB"
+            line = f"{one.states:,} states, {rate:.2f} million/s, depth {one.depth}, {size}"
             click.echo(f"\r{line}\033[K", err=True, nl=False)
 
     return listen

@@ -181,9 +181,9 @@ class Schedule:
         "The event-driven simulator, the one that goes tick by tick, or the steps that stand here", "events"
     )
     steps: str = described(
-        "Whose each step is, in turn: 0 for the operating system, else the number of a processor; 1*3 stands for 1 1 1, "
-        "0.2 for the second store that 0 has buffered. After the last, everybody takes steps in turn until nothing new "
-        "happens",
+        "Whose each step is, in turn: 0 for the operating system, else the number of a processor; 1*3 stands for "
+        "1 1 1, 0.2 for the second store that 0 has buffered. After the last, everybody takes steps in turn until "
+        "nothing new happens",
         "",
     )
 

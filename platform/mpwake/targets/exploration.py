@@ -1,4 +1,4 @@
-"""The exploration of a platform of the model: what is explored, what is made of what was found, and how it is run again.
+"""The exploration of a platform of the model: what is explored, what is made of what was found, and its replay.
 
 Who plays which side is the same rule here and where a scenario is run again: the agent that was named, else what the
 platform has there, else a bring-up or an AP loop that keeps to ACPI.
@@ -44,6 +44,7 @@ from mpwake.spec.requirements import Role
 from mpwake.spec.verdicts import Verdict
 from mpwake.targets.model import Platform, announcement, decode_platform, load_platform
 
+SAYS_TESTED = "each processor is tested and woken once, in every order of loads and stores"
 SAYS_PROBE = "each processor is woken once, in every order of loads and stores"
 # APIC IDs that are alike in their low byte, so that a comparison of that byte alone is seen.
 FIRST_ID, APART = 0x11, 0x100
@@ -93,10 +94,11 @@ def ids_of(sides: Sides, aps: int) -> tuple[int, ...]:
     return tuple(number if indexed else FIRST_ID + APART * (number - 1) for number in range(1, aps + 1))
 
 
-def probe_of(ids: tuple[int, ...]) -> Probe:
-    """Return what is asked for: each processor is woken once, at a vector of its own."""
+def probe_of(ids: tuple[int, ...], tests: bool = False) -> Probe:
+    """Return what is asked for: each processor is woken once, at a vector of its own; before all that each is tested."""
+    before = (Request("test", one) for one in ids) if tests else ()
     wanted = (Request("wake", one, VECTOR + VECTORS_APART * number) for number, one in enumerate(ids))
-    return Probe(SAYS_PROBE, ids, tuple(wanted))
+    return Probe(SAYS_TESTED if tests else SAYS_PROBE, ids, (*before, *wanted))
 
 
 def setup_of(sides: Sides, probe: Probe, memory: str, any_order: bool) -> Setup:
@@ -120,6 +122,7 @@ class Task:
     memory: Literal["sc", "tso", "relaxed"] = "tso"
     agent: str | None = None
     any_order: bool = True
+    tests: bool = False
     reductions: Reductions = Reductions()
     bounds: Bounds = Bounds()
     checkpoint: Path | None = None
@@ -137,6 +140,8 @@ class Explored:
 
 def explore(task: Task, listener: Listener | None = None) -> Explored:
     """Explore a platform of the model. Raises ``InputError`` for one that cannot be opened."""
+    if task.tests:
+        task = attrs.evolve(task, any_order=False, agent=task.agent or "os-tests")
     both = sides(task.platform, task.agent)
     if both.receiver.agent.environment.polls is not None:
         return Explored(_nothing(task, both, "its processors poll another page than the published one"))
@@ -163,7 +168,7 @@ def _agents(both: Sides) -> str:
 
 
 def _explored(task: Task, both: Sides, aps: int, listener: Listener | None) -> Explored:
-    probe = probe_of(ids_of(both, aps))
+    probe = probe_of(ids_of(both, aps), task.tests)
     setup = setup_of(both, probe, task.memory, task.any_order)
     exploration = Search(setup, task.reductions, task.bounds)
     result = _searched(task, exploration, listener)
@@ -218,8 +223,11 @@ def _judged(
     schedule = Schedule(task.memory, engine="steps", steps=compressed(turns) or NO_STEPS)
     trial = attrs.evolve(setup, requests=setup_of(both, ordered, task.memory, False).requests)
     steps = tuple(_listed(both, trial, result, found.way))
-    what = f"{_named(setup, found.way[-1].agent)} {_says(found)}" if found.way and found.wrong is not Wrong.STUCK else ""
-    for role in (Role.SENDER, Role.RECEIVER):
+    what = (
+        f"{_named(setup, found.way[-1].agent)} {_says(found)}" if found.way and found.wrong is not Wrong.STUCK else ""
+    )
+    # A bring-up that tests is none that the checks of bring-ups speak of.
+    for role in (Role.RECEIVER,) if task.tests else (Role.SENDER, Role.RECEIVER):
         trace = replayed(both, role, ordered, schedule)
         failed = failures(trace, role, Edition(both.platform.edition), ALSO.get(found.wrong, {}).get(role, ()))
         if failed:
@@ -295,7 +303,8 @@ def _listed(both: Sides, setup: Setup, result: Result, way: tuple[Taken, ...]) -
 
 def _line(both: Sides, machine: Machine, setup: Setup, taken: Taken) -> Step:
     agent = (both.sender if taken.agent == SENDER else both.receiver).agent
-    named, did, at = dict(places(agent)), [], ""
+    named, at = dict(places(agent)), ""
+    did: list[str] = []
     text = ""
     for number, action in taken.turns:
         pc = int(machine.pc[number])

@@ -1,9 +1,9 @@
 """Partial order: local states whose next step is nobody else's matter, so that it may as well be taken at once.
 
-Such a step reads and writes no cell that others see, no monitor looks at it, and it commutes with each of the agent's own
-buffered stores, which may become visible before it or after. So whatever the others do first, it can still be taken and
-makes the same of it: its agent's next steps are a persistent set. No agent can take such steps for ever, so that nobody
-is left out.
+Such a step reads and writes no cell that others see, no monitor looks at it, and it commutes with each of the agent's
+own buffered stores, which may become visible before it or after. So whatever the others do first, it can still be taken
+and makes the same of it: its agent's next steps are a persistent set. No agent can take such steps for ever, so that
+nobody is left out.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Eager:
 
     def _commuting(self) -> None:
         # The greatest set in which every step commutes with every store that becomes visible, and stays eager after it.
-        bad = True
+        bad = self.found
         while bad:
             bad = {(agent, local) for agent, local in self.found if not self._commutes(agent, local)}
             self.found -= bad

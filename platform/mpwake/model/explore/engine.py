@@ -5,10 +5,10 @@ are unrolled. All else is in the tables that ``packing`` makes. Everything is un
 operands together make numba compute in floating point; the highest bit of a state's first word is always set, so that
 an empty slot is 0.
 
-A row of ``acts`` is guard mask and value (``WORDS`` each), base, place of the first cell read (word, shift, mask), first
-and last of the other cells. A row of ``steps`` is what is kept and what is set (``WORDS`` each), flags, first and last
-condition of the monitors. A row of ``checks`` is kind, two pairs of mask and value with whether they shall be equal,
-and an agent with the flags that its local state shall have.
+A row of ``acts`` is guard mask and value (``WORDS`` each), base, place of the first cell read (word, shift, mask),
+first and last of the other cells. A row of ``steps`` is what is kept and what is set (``WORDS`` each), flags, first
+and last condition of the monitors. A row of ``checks`` is kind, two pairs of mask and value with whether they shall be
+equal, and an agent with the flags that its local state shall have.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ WORDS = 2
 BATCH = 128
 U64 = npt.NDArray[np.uint64]
 U8 = npt.NDArray[np.uint8]
+Word = Any  # an integer, of NumPy as plain Python runs this, of the machine when compiled
 
 # Columns of Tables.agents and Tables.locals, and the flags of a local state.
 BASE, WORD, SHIFT, MASK = range(4)
@@ -93,7 +94,7 @@ class Room(NamedTuple):
 
 
 @compiled
-def hashed(states: U64, at: int, size: int) -> int:
+def hashed(states: U64, at: Word, size: Word) -> Word:
     """Return the first slot of a state in a table of that size."""
     word: Any = _ZERO
     for k in range(WORDS):
@@ -104,7 +105,7 @@ def hashed(states: U64, at: int, size: int) -> int:
 
 
 @compiled
-def place(table: U64, states: U64, at: int, slot: int) -> int:
+def place(table: U64, states: U64, at: Word, slot: Word) -> Word:
     """Return the slot of a state, or the free one where it belongs."""
     size = np.uint64(table.shape[0])
     while table[slot, 0] != _ZERO:
@@ -120,27 +121,27 @@ def place(table: U64, states: U64, at: int, slot: int) -> int:
 
 
 @compiled
-def _field(states: U64, at: int, word: int, shift: int, mask: int) -> int:
+def _field(states: U64, at: Word, word: Word, shift: Word, mask: Word) -> Word:
     return (states[at, word] >> shift) & mask
 
 
 @compiled
-def local_of(t: Tables, states: U64, at: int, agent: int) -> int:
+def local_of(t: Tables, states: U64, at: Word, agent: Word) -> Word:
     """Return the row of ``locals`` for an agent in a state."""
     one = t.agents[agent]
     return one[BASE] + _field(states, at, one[WORD], one[SHIFT], one[MASK])
 
 
 @compiled
-def _may(act: U64, states: U64, at: int) -> bool:
+def _may(act: U64, states: U64, at: Word) -> bool:
+    may = True
     for k in range(WORDS):
-        if states[at, k] & act[k] != act[WORDS + k]:
-            return False
-    return True
+        may = may and states[at, k] & act[k] == act[WORDS + k]
+    return may
 
 
 @compiled
-def step_of(t: Tables, act: U64, states: U64, at: int) -> int:
+def step_of(t: Tables, act: U64, states: U64, at: Word) -> Word:
     """Return the row of ``steps`` for an action in a state: what the cells hold decides."""
     row = act[2 * WORDS + ACT_BASE]
     row += _field(states, at, act[2 * WORDS + ACT_WORD], act[2 * WORDS + ACT_SHIFT], act[2 * WORDS + ACT_MASK])
@@ -151,7 +152,7 @@ def step_of(t: Tables, act: U64, states: U64, at: int) -> int:
 
 
 @compiled
-def _matches(check: U64, first: int, states: U64, at: int) -> bool:
+def _matches(check: U64, first: Word, states: U64, at: Word) -> bool:
     for k in range(WORDS):
         if states[at, k] & check[first + 1 + k] != check[first + 1 + WORDS + k]:
             return check[first] == _ZERO
@@ -159,7 +160,7 @@ def _matches(check: U64, first: int, states: U64, at: int) -> bool:
 
 
 @compiled
-def _violates(t: Tables, check: U64, states: U64, at: int) -> bool:
+def _violates(t: Tables, check: U64, states: U64, at: Word) -> bool:
     if not (_matches(check, 1, states, at) and _matches(check, 2 + 2 * WORDS, states, at)):
         return False
     flags = check[4 * WORDS + 4]
@@ -170,7 +171,7 @@ def _violates(t: Tables, check: U64, states: U64, at: int) -> bool:
 
 
 @compiled
-def _wrong(t: Tables, room: Room, states: U64, at: int, agent: int, act: int, row: int, kind: int) -> bool:
+def _wrong(room: Room, states: U64, at: Word, agent: Word, act: Word, row: Word, kind: Word) -> bool:
     # Notes what is wrong, the first of its kind; says whether the search shall stop.
     found = room.found[kind]
     if found[0] == _ZERO:
@@ -182,7 +183,7 @@ def _wrong(t: Tables, room: Room, states: U64, at: int, agent: int, act: int, ro
 
 
 @compiled
-def _judge(t: Tables, room: Room, states: U64, at: int, agent: int, act: int, row: int) -> bool:
+def _judge(t: Tables, room: Room, states: U64, at: Word, agent: Word, act: Word, row: Word) -> bool:
     step = t.steps[row]
     flags = step[2 * WORDS + STEP_FLAGS]
     if flags & np.uint64(LANDS):
@@ -190,18 +191,18 @@ def _judge(t: Tables, room: Room, states: U64, at: int, agent: int, act: int, ro
     stop = False
     kind = flags >> np.uint64(WRONG_SHIFT)
     if kind != _ZERO:
-        stop = _wrong(t, room, states, at, agent, act, row, kind)
+        stop = _wrong(room, states, at, agent, act, row, kind)
     for one in range(step[2 * WORDS + STEP_CHECK], step[2 * WORDS + STEP_LAST]):
         check = t.checks[one]
         if _violates(t, check, states, at):
-            stop = _wrong(t, room, states, at, agent, act, row, check[0]) or stop
+            stop = _wrong(room, states, at, agent, act, row, check[0]) or stop
     return stop
 
 
 @compiled
-def reached(t: Tables, states: U64, at: int) -> bool:
+def reached(t: Tables, states: U64, at: Word) -> bool:
     """Say whether the sender is at its end and everybody has landed who was asked to."""
-    flags = t.locals[local_of(t, states, at, _ZERO), FLAGS]
+    flags = t.locals[local_of(t, states, at, np.uint64(0)), FLAGS]
     if flags & np.uint64(ENDED | AT_NEXT) == _ZERO:
         return False
     agents = t.asked.shape[0]
@@ -223,7 +224,7 @@ def reached(t: Tables, states: U64, at: int) -> bool:
 
 
 @compiled
-def _eager_agent(t: Tables, states: U64, at: int) -> int:
+def _eager_agent(t: Tables, states: U64, at: Word) -> Word:
     # The first agent whose next step is nobody else's matter, or the number of agents.
     for agent in range(t.agents.shape[0]):
         local = local_of(t, states, at, np.uint64(agent))
@@ -233,7 +234,7 @@ def _eager_agent(t: Tables, states: U64, at: int) -> int:
 
 
 @compiled
-def _keys(t: Tables, y: Symmetry, states: U64, at: int) -> None:
+def _keys(t: Tables, y: Symmetry, states: U64, at: Word) -> None:
     # What is known of each processor whoever it is: the kind of its local state, its bits, and who names it.
     count = t.agents.shape[0]
     for agent in range(1, count):
@@ -254,7 +255,7 @@ def _keys(t: Tables, y: Symmetry, states: U64, at: int) -> None:
 
 
 @compiled
-def _sorted(y: Symmetry, count: int) -> bool:
+def _sorted(y: Symmetry, count: Word) -> bool:
     # Puts the processors in order of their keys: order[n] is the new number of the n-th. Says whether that is the old.
     same = True
     for agent in range(2, count):
@@ -275,12 +276,12 @@ def _sorted(y: Symmetry, count: int) -> bool:
 
 
 @compiled
-def _put(states: U64, at: int, word: int, shift: int, value: int) -> None:
+def _put(states: U64, at: Word, word: Word, shift: Word, value: Word) -> None:
     states[at, word] |= value << shift
 
 
 @compiled
-def canonical(t: Tables, y: Symmetry, states: U64, at: int, scratch: U64) -> None:
+def canonical(t: Tables, y: Symmetry, states: U64, at: Word, scratch: U64) -> None:
     """Put another state in the place of one, in which processors that are alike have changed places."""
     count = t.agents.shape[0]
     _keys(t, y, states, at)
@@ -310,7 +311,7 @@ def canonical(t: Tables, y: Symmetry, states: U64, at: int, scratch: U64) -> Non
 
 
 @compiled
-def _put_successor(t: Tables, batch: U64, to: int, states: U64, at: int, row: int) -> bool:
+def _put_successor(t: Tables, batch: U64, to: Word, states: U64, at: Word, row: Word) -> bool:
     # Says whether it is another state.
     step = t.steps[row]
     other = False
@@ -322,9 +323,9 @@ def _put_successor(t: Tables, batch: U64, to: int, states: U64, at: int, row: in
 
 
 @compiled
-def _gather_of(t: Tables, states: U64, at: int, batch: U64, rows: U64, to: int, agent: int, own: bool) -> int:
+def _gather_of(t: Tables, states: U64, at: Word, batch: U64, rows: U64, to: Word, agent: Word, last: Word) -> Word:
     local = t.locals[local_of(t, states, at, np.uint64(agent))]
-    for act in range(local[ACTS], local[OWN] if own else local[END]):
+    for act in range(local[ACTS], local[last]):
         if not _may(t.acts[act], states, at):
             continue
         row = step_of(t, t.acts[act], states, at)
@@ -338,7 +339,7 @@ def _gather_of(t: Tables, states: U64, at: int, batch: U64, rows: U64, to: int, 
 
 
 @compiled
-def gather(t: Tables, y: Symmetry, states: U64, at: int, batch: U64, rows: U64, to: int, reducing: bool) -> int:
+def gather(t: Tables, y: Symmetry, states: U64, at: Word, batch: U64, rows: U64, to: Word, reducing: bool) -> Word:
     """Write the successors of a state from row ``to`` on, with agent, act and step; return the row after them."""
     alike = y.kinds.shape[0] > 0
     if alike:
@@ -346,18 +347,18 @@ def gather(t: Tables, y: Symmetry, states: U64, at: int, batch: U64, rows: U64, 
     count = t.agents.shape[0]
     eager = _eager_agent(t, states, at) if reducing else count
     if eager < count:
-        end = _gather_of(t, states, at, batch, rows, to, eager, True)
+        end = _gather_of(t, states, at, batch, rows, to, np.uint64(eager), np.uint64(OWN))
         if end > to:
             return end
     for agent in range(count):
         if alike and agent > 1 and y.keys[agent] == y.keys[agent - 1] and y.keys[agent] & np.uint64(NAMED) == _ZERO:
             continue  # what it does its neighbour does
-        to = _gather_of(t, states, at, batch, rows, to, agent, False)
+        to = _gather_of(t, states, at, batch, rows, to, np.uint64(agent), np.uint64(END))
     return to
 
 
 @compiled
-def _flush(room: Room, pending: int) -> None:
+def _flush(room: Room, pending: Word) -> None:
     table, batch, counters = room.table, room.batch, room.counters
     for number in range(pending):
         at = np.uint64(number)
@@ -372,15 +373,15 @@ def _flush(room: Room, pending: int) -> None:
 
 
 @compiled
-def _full(room: Room, ahead: int, limit: int) -> bool:
+def _full(room: Room, ahead: Word, limit: Word) -> bool:
     counters = room.counters
     return np.int64(counters[USED]) + ahead > limit or np.int64(counters[NEXT]) + ahead > room.following.shape[0]
 
 
 @compiled
 def expand(
-    t: Tables, y: Symmetry, room: Room, states: U64, start: int, end: int, limit: int, most: int, reducing: bool
-) -> int:
+    t: Tables, y: Symmetry, room: Room, states: U64, start: Word, end: Word, limit: Word, most: Word, reducing: bool
+) -> Word:
     """Expand the states of a level from ``start``; return the number of the first that was not.
 
     It comes back before ``end`` when the table holds ``limit`` states or the next level may be full (``most`` is the
@@ -388,7 +389,8 @@ def expand(
     """
     size = np.uint64(room.table.shape[0])
     alike = y.kinds.shape[0] > 0
-    pending, number, stop = 0, start, False
+    pending: Any = np.int64(0)
+    number, stop = start, False
     while number < end and not stop and not _full(room, pending + most, limit):
         at = np.uint64(number)
         if reached(t, states, at):
@@ -409,7 +411,7 @@ def expand(
         number += 1
         if pending >= BATCH or number == end or stop or _full(room, pending + most, limit):
             _flush(room, pending)
-            pending = 0
+            pending = np.int64(0)
     return number
 
 
@@ -426,7 +428,7 @@ def rehash(table: U64, into: U64) -> None:
 
 
 @compiled
-def insert(table: U64, states: U64, at: int) -> bool:
+def insert(table: U64, states: U64, at: Word) -> bool:
     """Put one state into a table; say whether it was not there."""
     slot = place(table, states, at, hashed(states, at, np.uint64(table.shape[0])))
     new = table[slot, 0] == _ZERO
@@ -436,10 +438,10 @@ def insert(table: U64, states: U64, at: int) -> bool:
 
 
 @compiled
-def origin(t: Tables, y: Symmetry, room: Room, states: U64, goal: U64, reducing: bool) -> int:
+def origin(t: Tables, y: Symmetry, room: Room, states: U64, goal: U64, reducing: bool) -> Word:
     """Return the number of the first state with a step to ``goal``, or of states when there is none."""
     for number in range(states.shape[0]):
-        for one in range(gather(t, y, states, np.uint64(number), room.batch, room.rows, 0, reducing)):
+        for one in range(gather(t, y, states, np.uint64(number), room.batch, room.rows, np.int64(0), reducing)):
             if y.kinds.shape[0] > 0:
                 canonical(t, y, room.batch, np.uint64(one), room.found)
             same = True
@@ -451,11 +453,11 @@ def origin(t: Tables, y: Symmetry, room: Room, states: U64, goal: U64, reducing:
 
 
 @compiled
-def _comes(t: Tables, y: Symmetry, room: Room, marks: U8, states: U64, at: int, reducing: bool) -> bool:
+def _comes(t: Tables, y: Symmetry, room: Room, marks: U8, states: U64, at: Word, reducing: bool) -> bool:
     if reached(t, states, at):
         return True
     size = np.uint64(room.table.shape[0])
-    for number in range(gather(t, y, states, at, room.batch, room.rows, 0, reducing)):
+    for number in range(gather(t, y, states, at, room.batch, room.rows, np.int64(0), reducing)):
         one = np.uint64(number)
         if y.kinds.shape[0] > 0:
             canonical(t, y, room.batch, one, room.found)
@@ -465,7 +467,7 @@ def _comes(t: Tables, y: Symmetry, room: Room, marks: U8, states: U64, at: int, 
 
 
 @compiled
-def mark(t: Tables, y: Symmetry, room: Room, marks: U8, states: U64, reducing: bool) -> int:
+def mark(t: Tables, y: Symmetry, room: Room, marks: U8, states: U64, reducing: bool) -> Word:
     """Mark those states of a level from which the goal or a marked state is reached; return how many are new."""
     size = np.uint64(room.table.shape[0])
     new = 0
@@ -479,7 +481,7 @@ def mark(t: Tables, y: Symmetry, room: Room, marks: U8, states: U64, reducing: b
 
 
 @compiled
-def unmarked(table: U64, marks: U8, states: U64) -> int:
+def unmarked(table: U64, marks: U8, states: U64) -> Word:
     """Return the number of the first state of a level that is not marked, or of states when all are."""
     size = np.uint64(table.shape[0])
     for number in range(states.shape[0]):

@@ -15,7 +15,7 @@ _OPERANDS: dict[int, tuple[int, ...]] = {
     Op.DELAY: (1,),
 }
 _WRITES: dict[int, tuple[int, ...]] = {Op.LOAD: (1,), Op.SET: (1,), Op.NEXT: (1, 2, 3)}
-_TARGETS = {Op.BRANCH: 6, Op.POLL: 6, Op.NEXT: 4, Op.WOKEN_TEST: 3}
+_TARGETS: dict[int, int] = {Op.BRANCH: 6, Op.POLL: 6, Op.NEXT: 4, Op.WOKEN_TEST: 3}
 
 
 def _reads(row: list[int]) -> set[int]:

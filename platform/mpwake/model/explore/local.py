@@ -9,6 +9,7 @@ bits that belong to the sender alone (requests left, APIC IDs woken, requests gi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -127,7 +128,7 @@ def grid_of(programs: tuple[Program, ...]) -> Grid:
                 at = 2 if row[0] == Op.LOAD else 1
                 spans.add((row[at], row[at + 1]))
     ends = sorted({place for at, width in spans for place in (at, at + width)})
-    pieces = zip(ends, ends[1:], strict=False)
+    pieces = itertools.pairwise(ends)
     touched = ((a, b - a) for a, b in pieces if any(at <= a and b <= at + width for at, width in spans))
     return Grid(tuple(touched))
 

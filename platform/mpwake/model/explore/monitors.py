@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from mpwake.evidence.trace import OPS
 from mpwake.model.explore.local import GIVEN_UP, PAGE_CELL, SENDER, Cell, Outcome, Told
 from mpwake.model.explore.tables import Behaviours
 
@@ -15,7 +16,7 @@ COMMAND, APIC_ID, FIELDS_END = (0, 2), (4, 4), 16
 
 
 class Wrong(enum.IntEnum):
-    """Kinds of wrong. Those up to ``LATE`` are races, and end a search; the others may be a matter of one agent alone."""
+    """Kinds of wrong. Those up to ``LATE`` are races and end a search; the others may be a matter of one agent."""
 
     ASTRAY = 1
     ACK_OF_NOTHING = 2
@@ -70,7 +71,7 @@ class Monitors:
     def __init__(self, known: Behaviours) -> None:
         self.known = known
         setup = known.setup
-        self.asked = {(target, vector) for _, target, vector in setup.requests}
+        self.asked = {(target, vector) for op, target, vector in setup.requests if op != OPS["test"]}
         self.idle = self._page(*COMMAND, 0)
         self.requests: dict[int, list[int]] = {}
         for number, (_, target, _) in enumerate(setup.requests):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpwake.model.core import LANDED as STATUS_LANDED
-from mpwake.model.explore.local import LEFT, NOBODY, PAGE_CELL, SENDER, Cell, Local, Outcome
+from mpwake.model.explore.local import LEFT, NOBODY, SENDER, Cell, Local, Outcome
 from mpwake.model.explore.monitors import Check, Monitors, Test
 from mpwake.model.explore.tables import Behaviours, Move
 from mpwake.model.program import Op
@@ -133,10 +133,10 @@ class _Packer:
         )
 
     def _asked(self, agent: int) -> Mask:
-        # For a processor the bit of its first request; for the sender all bits of requests.
+        # For a processor the bit of its last request, which wakes it; for the sender all bits of requests.
         requests = self.known.setup.requests
         wanted = [n for n, one in enumerate(requests) if agent == SENDER or one[1] == self.known.setup.ids[agent]]
-        chosen = wanted if agent == SENDER else wanted[:1]
+        chosen = wanted if agent == SENDER else wanted[-1:]
         return self.layout.masks((self.layout.cells[LEFT, number], 1) for number in chosen)[1]
 
     def _local(self, agent: int, local: Local) -> int:
@@ -177,7 +177,7 @@ class _Packer:
         self.acts.append([*guard, *value, base, first.word, first.shift, first.mask, more, len(self.cells)])
         self.moves.append((agent, local, move))
         for numbers in itertools.product(*(range(1 << layout.cells[cell].bits) for cell in reversed(cells))):
-            self._step(agent, local, move, dict(zip(cells, reversed(numbers), strict=True)))
+            self._step(agent, move, dict(zip(cells, reversed(numbers), strict=True)))
 
     def _guard(self, request: int | None) -> list[tuple[Field, int]]:
         requests = range(len(self.known.setup.requests))
@@ -189,7 +189,7 @@ class _Packer:
         zero = [(self.layout.cells[LEFT, number], 0) for number in before]
         return [*zero, (self.layout.cells[LEFT, request], 1)]
 
-    def _step(self, agent: int, local: Local, move: Move, numbers: dict[Cell, int]) -> None:
+    def _step(self, agent: int, move: Move, numbers: dict[Cell, int]) -> None:
         values = []
         for cell in move.cells:
             listed = list(self.known.cells[cell].numbers)
@@ -253,9 +253,8 @@ def unanswered(known: Behaviours, agent: int) -> frozenset[Local]:
         if local in seen:
             continue
         seen.add(local)
-        for move in known.moves(agent, local):
-            for outcome in filter(None, move.outcomes.values()):
-                pending.append((outcome.local, answered or _answers(outcome)))
+        outcomes = (one for move in known.moves(agent, local) for one in move.outcomes.values() if one)
+        pending += [(outcome.local, answered or _answers(outcome)) for outcome in outcomes]
     return frozenset(before - after)
 
 
@@ -270,4 +269,3 @@ def _array(rows: list[list[int]], columns: int) -> U64:
 def pack(known: Behaviours, eager: frozenset[tuple[int, Local]] = frozenset()) -> Packed:
     """Return the tables of a platform; ``eager`` are local states whose next step is nobody else's matter."""
     return _Packer(known, eager).pack()
-

@@ -38,16 +38,14 @@ def way_to(search: Search, state: U64, depth: int) -> tuple[tuple[Taken, ...], U
     """
     way = [state.reshape(1, -1).copy()]
     for level in reversed(search.levels[:depth]):
-        number = int(
-            search.engine.origin(search.tables, search.alike, search.room, level, way[-1], search.reducing)
-        )
+        number = int(search.engine.origin(search.tables, search.alike, search.room, level, way[-1], search.reducing))
         assert number < len(level)
         way.append(level[number : number + 1].copy())
     return _carried_out(search, way[::-1])
 
 
 def _carried_out(search: Search, way: list[U64]) -> tuple[tuple[Taken, ...], U64]:
-    # The states of the way stand for others in which processors have changed places; a way of one piece goes through those.
+    # Each state of the way stands for others, in which processors have changed places: follow those that hang together.
     state = search.packed.layout.first()
     taken: list[Taken] = []
     for goal in way[1:]:

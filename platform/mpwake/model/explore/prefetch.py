@@ -13,20 +13,23 @@ import mpwake.model.jit  # noqa: F401  (names the folder of numba's cache before
 U64 = npt.NDArray[np.uint64]
 
 
+_DISABLED = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
+
+
 def _nothing(_array: U64, _row: Any) -> None:
     """Do nothing, where nothing is compiled."""
 
 
 def _intrinsic() -> Any:
     from llvmlite import ir
-    from numba.core import cgutils, types
+    from numba.core import types
     from numba.extending import intrinsic
 
     @intrinsic
     def prefetch(_context: Any, array: Any, row: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             one = context.make_array(signature.args[0])(context, builder, arguments[0])
-            stride = cgutils.unpack_tuple(builder, one.strides, 2)[0]
+            stride = builder.extract_value(one.strides, 0)
             number = context.cast(builder, arguments[1], signature.args[1], types.int64)
             start = builder.ptrtoint(one.data, stride.type)
             pointer = builder.inttoptr(builder.add(start, builder.mul(number, stride)), ir.IntType(8).as_pointer())
@@ -41,4 +44,4 @@ def _intrinsic() -> Any:
     return prefetch
 
 
-prefetch = _nothing if numba.config.DISABLE_JIT else _intrinsic()
+prefetch = _nothing if _DISABLED else _intrinsic()

@@ -163,9 +163,7 @@ class Search:
     def _expand(self, at: int, end: int) -> int:
         limit, most = int(LOAD * len(self.table)), self.packed.most
         states = self.frontier
-        return int(
-            self.engine.expand(self.tables, self.alike, self.room, states, at, end, limit, most, self.reducing)
-        )
+        return int(self.engine.expand(self.tables, self.alike, self.room, states, at, end, limit, most, self.reducing))
 
     def _note(self) -> None:
         for wrong in Wrong:

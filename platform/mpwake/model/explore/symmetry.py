@@ -1,8 +1,8 @@
 """Processors that are alike: which states are the same but for who is who, and the proof on the tables that they are.
 
-Nothing is taken for granted of the programs. Each local state, cell and step is renamed as if two processors (and then
-all of them in a ring) had changed places with their APIC IDs, wakeup vectors and requests; where the renamed step is not
-the step of the renamed state, processors are not alike, and nothing is reduced.
+Nothing is taken for granted of the programs. Each local state, cell and step is renamed as if two processors (and
+then all of them in a ring) had changed places with their APIC IDs, wakeup vectors and requests; where the renamed step
+is not the step of the renamed state, processors are not alike, and nothing is reduced.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from mpwake.model.explore.local import (
     Local,
     Outcome,
 )
-from mpwake.model.explore.packing import Layout, U64
+from mpwake.model.explore.packing import U64, Layout
 from mpwake.model.explore.tables import Behaviours, Move
-from mpwake.model.program import INDEX, REGISTER, Op
+from mpwake.model.program import INDEX, REGISTER, Code, Op
 
 NAMED = 2
 CELLS = 10
@@ -75,7 +75,9 @@ class Names:
         """Rename what a step makes of a local state and of cells."""
         if one is None:
             return None
-        return self.local(one.local), frozenset((self.cell(cell), self.value(cell, value)) for cell, value in one.writes)
+        return self.local(one.local), frozenset(
+            (self.cell(cell), self.value(cell, value)) for cell, value in one.writes
+        )
 
 
 class Alike:
@@ -153,7 +155,7 @@ class Alike:
                 raise UnlikeError("their steps differ in more than who they are")
 
 
-def _constants(code: U64) -> Iterator[int]:
+def _constants(code: Code) -> Iterator[int]:
     for row in code.tolist():
         pairs = {Op.STORE: ((3, 4),), Op.BRANCH: ((2, 3), (4, 5)), Op.POLL: ((4, 5),)}.get(row[0], ())
         pairs += {Op.SET: ((2, 3),), Op.ADD: ((2, 3),), Op.EMIT: ((2, 3),)}.get(row[0], ())
@@ -196,7 +198,17 @@ class Tables:
         request = local.request if local.request == NOBODY else called(local.request + 1)
         registers = tuple(word(value) for value in local.registers)
         buffer = tuple((one.offset, one.width, word(one.value), one.release) for one in local.buffer)
-        form = (agent == SENDER, local.pc, local.status, local.wait, registers, buffer, request, local.sent, local.landed)
+        form = (
+            agent == SENDER,
+            local.pc,
+            local.status,
+            local.wait,
+            registers,
+            buffer,
+            request,
+            local.sent,
+            local.landed,
+        )
         if len(others) > NAMED:
             raise UnlikeError("one of them, or the operating system, knows three others at a time")
         return self._numbers.setdefault(form, len(self._numbers)), tuple(others)
@@ -266,7 +278,7 @@ class Tables:
 
     def _rest(self, cells: list[list[int]]) -> U64:
         named = {(word, shift) for word, shift, *_ in cells}
-        moved = [field for field in self.layout.agents]
+        moved = list(self.layout.agents)
         moved += [
             field
             for (kind, _), field in self.layout.cells.items()

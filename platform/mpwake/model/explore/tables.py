@@ -11,12 +11,8 @@ from collections.abc import Sequence
 import attrs
 
 from mpwake.model.explore.local import (
-    GIVEN_UP,
     LEFT,
-    NOBODY,
     PAGE_CELL,
-    SENDER,
-    WOKEN,
     Action,
     Cell,
     Grid,
@@ -168,5 +164,3 @@ class Behaviours:
 def requests_of(ids: Sequence[int], op: int, vector: int, apart: int) -> tuple[tuple[int, int, int], ...]:
     """Return the requests that wake each processor at a vector of its own."""
     return tuple((op, one, vector + apart * number) for number, one in enumerate(ids))
-
-
