@@ -160,7 +160,7 @@ class Worker:
         """Leave out of an example whatever can be left out."""
         tries = REDUCTIONS
         least, more = found, self.job.simpler(found.example)
-        while tries and not self.stops() and (example := next(more, None)) is not None:
+        while tries and not self._hurried() and (example := next(more, None)) is not None:
             tries -= 1
             smaller = self._same(found.problems[0].key, example)
             if smaller is not None:
@@ -192,13 +192,13 @@ class Worker:
             deadline=None,
             derandomize=False,
             suppress_health_check=list(HealthCheck),
-            verbosity=Verbosity.quiet,
+            verbosity=Verbosity.normal,
             print_blob=False,
             report_multiple_bugs=True,
         )
 
+        @how  # after the seed, which would take the database away
         @hypothesis.seed(self.seed)
-        @how
         @given(self.job.strategy)
         def examine(example: object) -> None:
             self._examine(example)
@@ -207,7 +207,7 @@ class Worker:
             examine()
 
     def _examine(self, example: object) -> None:
-        if self._late() and not (self.smallest and self._soon()):
+        if self._late() and (self._hurried() or not self.smallest):
             raise Over
         self.since += 1
         seen = self.job.examine(example)
@@ -217,10 +217,10 @@ class Worker:
         if fresh:
             self._found(example, fresh)
 
-    def _soon(self) -> bool:
+    def _hurried(self) -> bool:
         # What was found in the last seconds is shrunk for a while longer, unless somebody waits.
         until = self.task.until
-        return not self.stops() and until is not None and time.monotonic() < until + SHRINKS
+        return self.stops() or (until is not None and time.monotonic() > until + SHRINKS)
 
     def _guide(self, seen: Examined) -> None:
         new = [one for one in seen.reached if one in self.reached or len(self.reached) < MOST_REACHED]
