@@ -429,7 +429,7 @@ def only(*events: Event, follows: str = "linux dt-binding") -> Behaviour:
 @pytest.mark.parametrize("requirement", OWN)
 def test_silence_decides_nothing(requirement: str) -> None:
     verdict = core.judge(core.find(requirement, Role.SENDER), only(follows="linux hyperv-vtl dt-binding")).verdict
-    assert verdict in (Verdict.INCONCLUSIVE, Verdict.NOT_APPLICABLE)
+    assert verdict in (Verdict.INCONCLUSIVE, Verdict.NOT_APPLICABLE, Verdict.NOT_TESTABLE)
 
 
 @pytest.mark.parametrize(("width", "value", "weight"), [(4, 1, Weight.ROBUSTNESS), (4, 0x10001, None), (2, 1, "good")])

@@ -524,7 +524,7 @@ def test_a_byte_that_linux_takes_for_a_blank_separates_in_a_file_too(tmp_path: P
     [
         ("tabels:x", "no target of kind 'tabels'", "did you mean 'tables'?"),
         ("modle:reference", "no target of kind 'modle'", "did you mean 'model'?"),
-        ("zzz:x", "no target of kind 'zzz'", "known: firmware, model"),
+        ("zzz:x", "no target of kind 'zzz'", "known: firmware, kernel, model"),
         (
             "/sys/firmware/acpi/tables",
             "'/sys/firmware/acpi/tables' is not a target",

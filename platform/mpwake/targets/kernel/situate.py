@@ -60,8 +60,8 @@ class Trial:
     """What is booted for a sentence: what firmware publishes, the processors, and what is asked for.
 
     ``processors`` are the APIC IDs of all but the one that boots, with how each is parked; ``absent`` are listed and
-    not there; ``numbers`` are those that the table enables, in the order in which Linux numbers them. ``seconds`` is the
-    budget; ``placing`` tells that the operating system is to say where it puts its wake routine.
+    not there; ``numbers`` are those that the table enables, in the order in which Linux numbers them. ``seconds`` is
+    the budget; ``placing`` tells that the operating system is to say where it puts its wake routine.
     """
 
     tables: Tables
