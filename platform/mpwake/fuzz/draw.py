@@ -35,11 +35,11 @@ SCHEDULES = st.builds(
     engine=st.just("events"),
 )
 # Each request has a page of its own, counted from one of these places, so that a landing tells which request it obeys.
-PLACES = (0x9A0000, 0x10000, 0x123456700000, 0x100001000)
+PLACES = (0x9A0000, 0x9A0000, 0x10000, 0x123456700000, 0x100001000)
 COMMANDS = (3, 2, 0xFFFF, 0x100, 0x101, 0x102, 0x8000, 0)
 CR4 = (0, 0x80, 0x20000, 0x100000, 0x200000)
 TARGETED = ("wake", "test", "overwrite", "torn", "fields")
-POINTS: tuple[Point, ...] = ("command", "id", "vector", "acknowledgement", "call")
+POINTS: tuple[Point, ...] = ("acknowledgement", "command", "id", "vector")
 
 
 @attrs.frozen
@@ -147,7 +147,7 @@ def _turned(ids: tuple[int, ...], op: str) -> tuple[Request, ...]:
     return (*turns, Request("wake", ids[0]), SETTLED)
 
 
-def _single(ids: tuple[int, ...], op: str, whom: int) -> tuple[Request, ...]:
+def _single(ids: tuple[int, ...], op: str, whom: int | str) -> tuple[Request, ...]:
     return (*Step(op, whom).requests(ids), SETTLED)
 
 
@@ -180,9 +180,10 @@ def _scripts(can: Can) -> st.SearchStrategy[Script]:
     ops = st.lists(st.sampled_from(("wake", "overwrite")), min_size=1, max_size=MOST)
     return st.one_of(
         free,
-        script(_single, st.sampled_from(("wake", "overwrite", "test")), own),
+        script(_single, st.sampled_from(("wake", "overwrite", "test")), own | st.just("all")),
         free,
         script(_woken, st.just([0, 1, 2, 3]) | st.permutations((0, 1, 2, 3)), st.just(["wake"]) | ops),
+        script(_woken, st.just([0, 1, 2, 3]), st.just(["wake"])),
         script(_cleared, commands | odd),
         script(_turned, st.sampled_from(("test", "fields"))),
     )
@@ -194,7 +195,7 @@ def _ids(can: Can) -> st.SearchStrategy[tuple[int, ...]]:
     if not can.ids:
         return dense
     alike = st.sampled_from([some[:count] for some in ALIKE for count in range(2, MOST + 1)])
-    return st.one_of(dense, dense, dense, alike, st.lists(APIC_IDS, min_size=1, max_size=MOST, unique=True).map(tuple))
+    return st.one_of(*[dense] * 5, alike, st.lists(APIC_IDS, min_size=1, max_size=MOST, unique=True).map(tuple))
 
 
 def placed(requests: tuple[Request, ...], place: int) -> tuple[Request, ...]:
@@ -211,15 +212,16 @@ Disturbance = tuple[str, Any]
 
 def _disturbances(can: Can) -> st.SearchStrategy[Disturbance]:
     honest = st.just(("", None))
-    kinds: list[st.SearchStrategy[Disturbance]] = [honest] * 4
+    kinds: list[st.SearchStrategy[Disturbance]] = [honest] * 3
     if can.holds:
         steps = st.lists(st.integers(0, 20), min_size=MOST, max_size=MOST)
         kinds.append(st.tuples(st.just("holds"), steps))
     if can.pauses:
         pause = st.tuples(
-            st.sampled_from(POINTS), st.sampled_from((12, 40, 1000)), st.none() | st.integers(0, MOST - 1)
+            st.sampled_from(POINTS), st.sampled_from((1000, 40, 12)), st.none() | st.integers(0, MOST - 1)
         )
-        kinds += [st.tuples(st.just("pauses"), st.lists(pause, min_size=1, max_size=2)), st.just(("events", False))]
+        pauses = st.tuples(st.just("pauses"), st.lists(pause, min_size=1, max_size=2))
+        kinds += [pauses, pauses, st.just(("events", False))]
     if can.host:
         kinds += [st.tuples(st.just(name), st.just(None)) for name in ("ids", "refuses", "changes")]
     if can.tables:
