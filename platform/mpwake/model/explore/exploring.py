@@ -50,9 +50,9 @@ class Result:
 class Exploration:
     """An exploration, ready to run."""
 
-    def __init__(self, setup: Setup, reductions: Reductions, bounds: Bounds) -> None:
+    def __init__(self, setup: Setup, reductions: Reductions, bounds: Bounds, known: Behaviours | None = None) -> None:
         self.bounds = bounds
-        self.known = Behaviours(setup)
+        self.known = known or Behaviours(setup)
         self.notes: list[str] = []
         eager = frozenset(Eager(self.known).found) if reductions.partial_order else frozenset()
         self.packed: Packed = pack(self.known, eager)

@@ -81,6 +81,7 @@ class Behaviours:
         self.cells: dict[Cell, Values] = {}
         self.locals: list[dict[Local, int]] = [{} for _ in self.sides]
         self._leaves: dict[tuple[int, int, Action], list[tuple[Reading, Outcome | None]]] = {}
+        self._moves: dict[tuple[int, int], list[Move]] = {}
         self._waiting: dict[Cell, list[tuple[int, Local, Action, Reading]]] = {}
         self._pending: list[tuple[int, Local, Action, Reading]] = []
         self._most = most
@@ -98,7 +99,10 @@ class Behaviours:
     def moves(self, agent: int, local: Local) -> list[Move]:
         """Return what an agent may do in a local state."""
         number = self.locals[agent][local]
-        return [self._move((agent, number, action)) for action in self.sides[agent].actions(local)]
+        if (agent, number) not in self._moves:
+            actions = self.sides[agent].actions(local)
+            self._moves[agent, number] = [self._move((agent, number, action)) for action in actions]
+        return self._moves[agent, number]
 
     def _move(self, key: tuple[int, int, Action]) -> Move:
         leaves = self._leaves[key]
