@@ -15,6 +15,13 @@ Feature: From one operating system to the next
     When an operating system boots with a version 0 mailbox, wakes a held-back processor, and starts a next kernel
     Then MailBoxAddress in memory is 0 before the next kernel starts
 
+  @KEX-01 @sender
+  Scenario: Linux zeroes MailBoxAddress in memory when it could not set up the reset
+    Given an operating system that boots
+    And an operating system that behaves as Linux
+    When an operating system boots with a version 1 mailbox, and the set-up for resets fails
+    Then MailBoxAddress in memory is 0, because no processor can be given back
+
   @KEX-02 @sender
   Scenario: The first kernel keeps its own copy of the mailbox address
     Given an operating system that boots

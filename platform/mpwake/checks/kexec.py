@@ -10,6 +10,7 @@ from mpwake.checks.boot import (
     TEST,
     about,
     answers,
+    beside,
     booted,
     commands,
     console,
@@ -78,16 +79,25 @@ def _erased(trace: Trace) -> list[Event]:
 
 @booted("KEX-01", HELD_BACK, "MailBoxAddress in memory is 0 before the next kernel starts", like_linux)
 def erases_the_address(behaviour: Behaviour) -> Iterator[Finding]:
-    """Judge the table in memory with a version 0 mailbox, and where the set-up for resets has failed."""
+    """Judge the table in memory with a version 0 mailbox."""
+    yield from _address_is_erased(behaviour, HELD_BACK)
+
+
+@beside("KEX-01", NO_RESET, "MailBoxAddress in memory is 0, because no processor can be given back", like_linux)
+def erases_after_a_failure(behaviour: Behaviour) -> Iterator[Finding]:
+    """Judge the table in memory where the set-up for resets has failed."""
+    yield from _address_is_erased(behaviour, NO_RESET)
+
+
+def _address_is_erased(behaviour: Behaviour, sentence: str) -> Iterator[Finding]:
     if not any(_left(trace) for trace in each(behaviour, HELD_BACK)):
         raise not_applicable(NO_NEXT)
-    for sentence in (HELD_BACK, NO_RESET):
-        for trace in each(behaviour, sentence):
-            if not sent(trace):
-                raise inconclusive("the operating system has not used the mailbox")
-            erased = _erased(_kernels(trace)[0])
-            found = "the address was set to 0" if erased else "the address stays in the table"
-            yield Finding(bool(erased), found, "it is set to 0", (told(trace, erased[0] if erased else None),))
+    for trace in each(behaviour, sentence):
+        if not sent(trace):
+            raise inconclusive("the operating system has not used the mailbox")
+        erased = _erased(_kernels(trace)[0])
+        found = "the address was set to 0" if erased else "the address stays in the table"
+        yield Finding(bool(erased), found, "it is set to 0", (told(trace, erased[0] if erased else None),))
 
 
 @booted("KEX-02", HELD_BACK, "the held-back processor is woken after the address was erased", like_linux)
