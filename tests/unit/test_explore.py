@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpwake.checks.core import find, judge
-from mpwake.evidence.trace import SENDER
+from mpwake.evidence.trace import SENDER, Kind
 from mpwake.model.agent import agent_names, load_agent
 from mpwake.model.explore.eager import Eager
 from mpwake.model.explore.exploring import Exploration, Reductions, Result
@@ -29,7 +29,7 @@ from mpwake.model.explore.symmetry import Alike, UnlikeError
 from mpwake.model.explore.tables import Behaviours, Setup
 from mpwake.model.probe import Schedule
 from mpwake.model.program import Program, compile_node
-from mpwake.model.simulator import Simulation, simulate_steps
+from mpwake.model.simulator import Simulation, simulate_steps, simulate_ticks
 from mpwake.model.twin import RUNNING, Twin
 from mpwake.spec import document
 from mpwake.spec.changes import apply
@@ -338,6 +338,23 @@ def test_a_mutant_has_a_counterexample_and_its_replay_shows_the_same(id: str, tm
 
 def _passes(name: str, role: Role, behaviour: Any) -> bool:
     return judge(find(name, role), behaviour).verdict is not Verdict.FAIL
+
+
+@pytest.mark.parametrize("id", ["rcv-ack-before-load", "rcv-vector-in-shared-word", "ord-shared-word"])
+def test_random_schedules_seldom_find_what_exploration_does(id: str, tmp_path: Path) -> None:
+    both = sides(platform_of(id, tmp_path))
+    one = setup_of(both, probe_of((0x11, 0x111)), "tso", False)
+    simulation = Simulation(one.programs, one.ids, one.requests, "tso", page=one.page, budget=40_000)
+    asked = {(apic, vector) for _, apic, vector in one.requests}
+    astray = 0
+    for seed in range(300):
+        trace = simulate_ticks(attrs.evolve(simulation, seed=seed))
+        landed = {(one.ids[event.agent], event.value) for event in trace.events if event.kind is Kind.LANDING}
+        assert landed
+        astray += not landed <= asked
+    assert astray < 3
+    _, result = run(attrs.evolve(one, any_order=True), NO, RACES)
+    assert [found.wrong for found in result.found] == [Wrong.ASTRAY]
 
 
 @pytest.mark.parametrize("id", ["rcv-id-before-command", "rst-test-jumps", "rst-test-anybody", "rst-test-lost"])

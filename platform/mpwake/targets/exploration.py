@@ -95,7 +95,7 @@ def ids_of(sides: Sides, aps: int) -> tuple[int, ...]:
 
 
 def probe_of(ids: tuple[int, ...], tests: bool = False) -> Probe:
-    """Return what is asked for: each processor is woken once, at a vector of its own; before all that each is tested."""
+    """Return what is asked for: each is woken once, at a vector of its own; where asked, all are tested before."""
     before = (Request("test", one) for one in ids) if tests else ()
     wanted = (Request("wake", one, VECTOR + VECTORS_APART * number) for number, one in enumerate(ids))
     return Probe(SAYS_TESTED if tests else SAYS_PROBE, ids, (*before, *wanted))
