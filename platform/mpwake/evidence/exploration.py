@@ -10,7 +10,6 @@ from mpwake.evidence.trace import Trace
 from mpwake.spec.requirements import Role
 from mpwake.spec.verdicts import Verdict
 
-
 Turn = int | tuple[int, int]
 _BUFFERED = 8
 
