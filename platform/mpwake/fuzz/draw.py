@@ -147,6 +147,14 @@ def _turned(ids: tuple[int, ...], op: str) -> tuple[Request, ...]:
     return (*turns, Request("wake", ids[0]), SETTLED)
 
 
+def _again(ids: tuple[int, ...], woken: int, cr4: int) -> tuple[Request, ...]:
+    # Some are woken, the first of them comes back and is tested, and those that are left are woken.
+    some = ids[: 1 + woken % len(ids)]
+    back = (Request("reset", ids[0], cr4), Request("test", ids[0]), CLEAR)
+    rest = ids[len(some) :] or ids[:1]
+    return (*(Request("wake", one) for one in some), SETTLED, *back, *(Request("wake", one) for one in rest), SETTLED)
+
+
 def _single(ids: tuple[int, ...], op: str, whom: int | str) -> tuple[Request, ...]:
     return (*Step(op, whom).requests(ids), SETTLED)
 
@@ -178,6 +186,7 @@ def _scripts(can: Can) -> st.SearchStrategy[Script]:
         _free, st.lists(_steps((*_OPS, "reset", "again") if can.reset else _OPS), min_size=1, max_size=LONGEST)
     )
     ops = st.lists(st.sampled_from(("wake", "overwrite")), min_size=1, max_size=MOST)
+    resets = [script(_again, own, st.just(0) | st.sampled_from(CR4))] * 2 if can.reset else []
     return st.one_of(
         free,
         script(_single, st.sampled_from(("wake", "overwrite", "test")), own | st.just("all")),
@@ -186,6 +195,7 @@ def _scripts(can: Can) -> st.SearchStrategy[Script]:
         script(_woken, st.just([0, 1, 2, 3]), st.just(["wake"])),
         script(_cleared, commands | odd),
         script(_turned, st.sampled_from(("test", "fields"))),
+        *resets,
     )
 
 
