@@ -628,3 +628,18 @@ def test_what_a_target_file_names_and_is_not_there_is_told(tmp_path: Path) -> No
     path = write(tmp_path / "target.yaml", b"kind: tables\nlocation: a.dat\n")
     error = refused(open_target, str(path))
     assert (error.message, error.where) == ("no such file or directory", str(tmp_path / "a.dat"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("arguments", "[a]", "takes no arguments"),
+        ("follows", "[dt-binding]", "does not say whom it follows"),
+        ("backend", "kvm", "is not booted"),
+    ],
+)
+def test_an_option_of_another_kind_of_target_is_refused(tmp_path: Path, option: str, value: str, said: str) -> None:
+    (tmp_path / "t.yaml").write_text(f"kind: tables\nlocation: APIC.dat\n{option}: {value}\n")
+    error = refused(open_target, str(tmp_path / "t.yaml"))
+    assert said in str(error)
+    assert "t.yaml:3:" in str(error)

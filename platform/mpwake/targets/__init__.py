@@ -31,6 +31,12 @@ ALONE = {
     "kernel": ("a kernel image", "tables: takes what firmware publishes"),
     "trace": ("a trace", "tables: takes what firmware publishes"),
 }
+# What only one kind of target can be declared with, and what to say of the others.
+OPTIONS = {
+    "arguments": ("runner", "takes no arguments"),
+    "follows": ("kernel", "does not say whom it follows"),
+    "backend": ("kernel", "is not booted"),
+}
 
 
 def open_target(spec: str, extra: tuple[str, ...] = ()) -> Target:
@@ -41,7 +47,7 @@ def open_target(spec: str, extra: tuple[str, ...] = ()) -> Target:
     """
     kind, colon, location = spec.partition(":")
     if kind in KINDS:
-        return _open(kind, location, Path(), (), extra)
+        return _open(TargetDocument(kind, location), Path(), extra)
     if spec.endswith((".yaml", ".yml")):
         return _open_document(Path(spec), extra)
     if colon and "/" not in kind:
@@ -52,16 +58,9 @@ def open_target(spec: str, extra: tuple[str, ...] = ()) -> Target:
     )
 
 
-def _open(
-    kind: str,
-    location: str,
-    base: Path,
-    evidence: tuple[str, ...],
-    extra: tuple[str, ...],
-    arguments: tuple[str, ...] = (),
-    follows: tuple[str, ...] = (),
-) -> Target:
-    if kind in ALONE and (evidence or extra):
+def _open(declared: TargetDocument, base: Path, extra: tuple[str, ...]) -> Target:
+    kind, location = declared.kind, declared.location
+    if kind in ALONE and (declared.evidence or extra):
         what, hint = ALONE[kind]
         raise InputError(f"{what} takes no further evidence", hint=hint)
     if kind == "model":
@@ -78,23 +77,23 @@ def _open(
     if kind == "runner":
         from mpwake.targets.runner.open import open_runner
 
-        return open_runner(base / location, arguments)
+        return open_runner(base / location, declared.arguments)
     if kind == "kernel":
         from mpwake.targets.kernel.open import open_kernel
 
-        return open_kernel(base / location, follows)
+        return open_kernel(base / location, declared.follows, declared.backend or "tcg")
     if kind == "trace":
         from mpwake.targets.trace.open import open_trace
 
         return open_trace(base / location)
-    return open_tables(location, extra, base, evidence)
+    return open_tables(location, extra, base, declared.evidence)
 
 
 def _open_document(path: Path, extra: tuple[str, ...]) -> Target:
     node = document.load(path)
     given = node.value if isinstance(node.value, dict) else {}
     if "location" not in given and "kind" in given and given["kind"].value == "scenario":
-        return _open("scenario", path.name, path.parent, (), extra)
+        return _open(TargetDocument("scenario", path.name), path.parent, extra)
     if is_declaration(node):
         if extra:
             raise InputError("declared machine code takes no further evidence")
@@ -104,10 +103,8 @@ def _open_document(path: Path, extra: tuple[str, ...]) -> Target:
     declared = document.decode(node, TargetDocument)
     if declared.kind not in KINDS:
         raise node.value["kind"].error(f"no target of kind {declared.kind!r}", did_you_mean(declared.kind, KINDS))
-    if declared.arguments and declared.kind != "runner":
-        raise node.value["arguments"].error(f"a target of kind {declared.kind!r} takes no arguments")
-    if declared.follows and declared.kind != "kernel":
-        raise node.value["follows"].error(f"a target of kind {declared.kind!r} does not say whom it follows")
-    options = (declared.evidence, extra, declared.arguments, declared.follows)
-    target = _open(declared.kind, declared.location, path.parent, *options)
+    for option, (kind, lacks) in OPTIONS.items():
+        if getattr(declared, option) and declared.kind != kind:
+            raise node.value[option].error(f"a target of kind {declared.kind!r} {lacks}")
+    target = _open(declared, path.parent, extra)
     return target if declared.edition is None else target.held_to(Edition(declared.edition), f"{path} says so")

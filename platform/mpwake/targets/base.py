@@ -91,4 +91,7 @@ class TargetDocument:
     follows: tuple[Literal["linux", "dt-binding"], ...] = described(
         "What a kernel claims to keep, where its image does not tell: the DeviceTree binding", ()
     )
+    backend: Literal["tcg", "kvm"] | None = described(
+        "What carries a kernel's instructions out: QEMU itself (tcg, unless given), or the processor (kvm)", None
+    )
     edition: Literal["acpi-6.4", "acpi-6.5", "acpi-6.6"] | None = described("Edition to be held against", None)

@@ -19,7 +19,8 @@ from mpwake.targets.kernel import initramfs, qemu
 from mpwake.targets.kernel.boots import Boots
 from mpwake.targets.kernel.evidence import trace_of
 from mpwake.targets.kernel.image import Image, read_image
-from mpwake.targets.kernel.recording import Machine, NotRealisable, Recording
+from mpwake.targets.kernel.probe import proved
+from mpwake.targets.kernel.recording import Backend, Machine, NotRealisable, Recording
 from mpwake.targets.kernel.run import run
 from mpwake.targets.kernel.situate import Trial, trial
 
@@ -49,7 +50,7 @@ def action_words(one: Trial) -> tuple[str, ...]:
     return tuple(words)
 
 
-def machine_of(one: Trial, image: Image) -> Machine:
+def machine_of(one: Trial, image: Image, backend: Backend = "tcg") -> Machine:
     """Return the machine that is booted for a sentence."""
     given = one.tables.boot_arguments
     line = given.text if given else "console=ttyS0"
@@ -72,6 +73,7 @@ def machine_of(one: Trial, image: Image) -> Machine:
         command_line=" ".join(words),
         marks=(initramfs.DONE,),
         reset_vector=one.reset_vector,
+        backend=backend,
         seconds=one.seconds,
     )
 
@@ -96,10 +98,11 @@ class Driver:
 
     image: Image
     takes_tree: bool
+    backend: Backend = "tcg"
     boots: Boots = attrs.Factory(Boots)
 
     def _boot(self, one: Trial) -> Recording:
-        return run(machine_of(one, self.image))
+        return run(machine_of(one, self.image, self.backend))
 
     def prepare(self, sentences: Iterable[str]) -> None:
         """Begin to boot for sentences that will be asked for."""
@@ -124,7 +127,7 @@ class Driver:
         return (trace_of(recording, one),)
 
 
-def _notes(image: Image) -> tuple[str, ...]:
+def _notes(image: Image, backend: Backend) -> tuple[str, ...]:
     known = "whether it takes a mailbox from a DeviceTree is not known; a target .yaml can say that it does"
     if image.takes_tree is not None:
         takes = "takes" if image.takes_tree else "takes no"
@@ -132,19 +135,20 @@ def _notes(image: Image) -> tuple[str, ...]:
     return (
         f"it calls itself Linux {image.version}",
         known,
-        f"booted under QEMU {qemu.version(qemu.find())} without KVM",
+        f"booted under QEMU {qemu.version(qemu.find())} {'with' if backend == 'kvm' else 'without'} KVM",
     )
 
 
-def open_kernel(path: Path, follows: tuple[str, ...] = ()) -> Target:
+def open_kernel(path: Path, follows: tuple[str, ...] = (), backend: Backend = "tcg") -> Target:
     """Open a kernel image; ``follows`` is what it claims beside what it tells itself.
 
     Raises ``InputError`` for what is no bzImage, and ``ToolError`` where QEMU or busybox is missing or unfit.
     """
     image = read_image(path)
-    notes = _notes(image)
+    proved(qemu.find(), backend)
+    notes = _notes(image, backend)
     claims = {"linux", *follows} | ({"dt-binding"} if image.takes_tree else set())
-    driver = Driver(image, "dt-binding" in claims)
+    driver = Driver(image, "dt-binding" in claims, backend)
     behaviour = Behaviour(driver.drive, follows=frozenset(claims), boots=True, prepare=driver.prepare)
     return Target(
         kind="kernel",

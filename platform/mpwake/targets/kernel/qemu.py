@@ -14,12 +14,13 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from mpwake.spec.errors import ToolError
 from mpwake.targets.kernel.layout import PAGE, RAM, Layout, slot_of
 from mpwake.targets.kernel.observe import EVENTS
+from mpwake.targets.kernel.recording import Backend
 
 VARIABLE = "MPWAKE_QEMU"
 PROGRAM = "qemu-system-x86_64"
@@ -28,6 +29,11 @@ INSTALL = "install QEMU 7.2 or later for x86 (Debian: qemu-system-x86), or name 
 # One instruction takes 2**SHIFT ns of the machine's time.
 SHIFT = 2
 _CPU = "max,cx16=off"
+# How each backend carries instructions out. KVM has no instruction counter, and its processors run at the same time.
+_ACCELERATION: Mapping[Backend, tuple[str, ...]] = {
+    "tcg": ("-accel", "tcg,thread=single", "-icount", f"shift={SHIFT},sleep=off"),
+    "kvm": ("-accel", "kvm"),
+}
 _ASKED = 20.0
 _CHUNK = 1 << 20
 _PR_SET_PDEATHSIG = 1
@@ -94,14 +100,16 @@ class Memory:
         return f"/proc/self/fd/{self.file}"
 
 
-def command(program: str, layout: Layout, files: Files, interrupts: bool, la57: bool) -> list[str]:
+def command(
+    program: str, layout: Layout, files: Files, interrupts: bool, la57: bool, backend: Backend = "tcg"
+) -> list[str]:
     """Return the command line of a machine."""
     last = max(layout.apic_ids)
     arguments = [
         program,
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-monitor", "none", "-parallel", "none"),
         *("-machine", "pc,memory-backend=ram,usb=off,vmport=off,hpet=off"),
-        *("-accel", "tcg,thread=single", "-icount", f"shift={SHIFT},sleep=off"),
+        *_ACCELERATION[backend],
         *("-seed", "1", "-rtc", "base=2026-01-01T00:00:00,clock=vm"),
         *("-cpu", _CPU if la57 else f"{_CPU},la57=off"),
         *("-m", f"{RAM >> 20}M", "-smp", f"cpus=1,maxcpus={last + 1},sockets=1,dies=1,cores={last + 1},threads=1"),
@@ -115,8 +123,8 @@ def command(program: str, layout: Layout, files: Files, interrupts: bool, la57: 
     for page, file in zip(layout.pages, files.pages, strict=True):
         for _ in range(2 if page.alias else 1):
             slot, function = slot_of(number)
-            backend = f"memory-backend-file,id=page{number},size={PAGE},share=on,mem-path={file.path}"
-            arguments += ["-object", backend, "-device", f"ivshmem-plain,memdev=page{number},addr={slot:#x}.{function}"]
+            memory = f"memory-backend-file,id=page{number},size={PAGE},share=on,mem-path={file.path}"
+            arguments += ["-object", memory, "-device", f"ivshmem-plain,memdev=page{number},addr={slot:#x}.{function}"]
             number += 1
     for event in EVENTS:
         arguments += ["-trace", event]
@@ -233,7 +241,10 @@ class Process:
 
     def ended(self) -> None:
         """Wait for an end of its own. Raises ``ToolError`` with what QEMU said where it failed."""
-        code = self.child.wait(_ASKED)
+        try:
+            code = self.child.wait(_ASKED)
+        except subprocess.TimeoutExpired:
+            raise ToolError("closed its trace and does not end", self.program, INSTALL) from None
         if code:
             said = os.pread(self.errors, _MAX_ERRORS, 0).decode("utf-8", "replace").strip()
             raise ToolError(f"exited with {code}: {said or 'it said nothing'}", self.program, INSTALL)

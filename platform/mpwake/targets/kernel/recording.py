@@ -51,6 +51,9 @@ class Parking:
     entry: Entry = described("Its state at the vector", Entry())
 
 
+Backend = Literal["tcg", "kvm"]
+
+
 @attrs.frozen
 class Machine:
     """What is booted: the image, what firmware publishes, and the processors.
@@ -70,6 +73,7 @@ class Machine:
     command_line: str
     marks: tuple[str, ...]
     reset_vector: int = 0
+    backend: Backend = "tcg"
     seconds: float = 60.0
 
 

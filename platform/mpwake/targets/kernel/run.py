@@ -25,7 +25,7 @@ def run(machine: Machine) -> Recording:
     """
     layout = lay_out(machine, read_image(machine.kernel))
     program = qemu.find()
-    proved(program)
+    proved(program, machine.backend)
     return observed(program, layout, machine)
 
 
@@ -35,7 +35,7 @@ def observed(program: str, layout: Layout, machine: Machine) -> Recording:
     limit = machine.seconds * _PACE + _STARTING
     la57 = any(one.entry.la57 for one in machine.processors.values())
     with qemu.Files(layout) as files:
-        with qemu.Process(qemu.command(program, layout, files, False, la57), files) as process:
+        with qemu.Process(qemu.command(program, layout, files, False, la57, machine.backend), files) as process:
             end = _watch(process, observer, time.monotonic() + limit)
         if not observer.booted:
             raise ToolError("did not reach the kernel's entry", program, qemu.INSTALL)
