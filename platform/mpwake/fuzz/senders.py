@@ -17,7 +17,7 @@ from mpwake.model.probe import trial
 from mpwake.model.scenario import ScenarioFile
 from mpwake.model.situation import boot_of
 from mpwake.spec import document
-from mpwake.spec.editions import Edition
+from mpwake.spec.editions import NEWEST, Edition
 from mpwake.spec.requirements import Role
 from mpwake.targets.model import Driver
 
@@ -66,14 +66,17 @@ def write(one: ScenarioFile, problems: tuple[Problem, ...], folder: Path, slug: 
 
 
 def sender_job(name: str, driver: Driver, edition: Edition, platform: str, digest: str) -> Job:
-    """Return the fuzzing of a bring-up, and of the operating system around it where there is one."""
+    """Return the fuzzing of a bring-up, and of the operating system around it where it keeps to the newest edition.
+
+    What the drawn firmware publishes is of that one.
+    """
     drawn: st.SearchStrategy[ScenarioFile] = scenarios(Role.SENDER, platform)
     one = BringUp(driver, edition)
     return Job(
         name=name,
         about=f"sender, held against {edition.value}",
         digest=digest,
-        strategy=drawn | boots(platform) if driver.system else drawn,
+        strategy=drawn | boots(platform) if driver.system and edition is NEWEST else drawn,
         examine=one.examine,
         told=told,
         size=size,
