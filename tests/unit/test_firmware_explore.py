@@ -455,7 +455,12 @@ def test_code_that_has_changed_since_is_an_error_with_its_place(folder: Path) ->
 
 @pytest.mark.usefixtures("folder")
 def test_what_is_no_machine_code_is_refused() -> None:
-    for words in (("tables:td-shim",), ("loop.yaml", "--memory", "tso"), ("loop.yaml", "--agent", "no-such"), ("loop.yaml", "--agent", "acpi-6.6")):
+    for words in (
+        ("tables:td-shim",),
+        ("loop.yaml", "--memory", "tso"),
+        ("loop.yaml", "--agent", "no-such"),
+        ("loop.yaml", "--agent", "acpi-6.6"),
+    ):
         assert isinstance(command(*words).exception, InputError)
 
 

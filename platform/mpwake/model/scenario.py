@@ -28,8 +28,8 @@ class ScenarioFile:
     probe: Probe | None = described("What is done to an AP loop or a bring-up", None)
     situation: Situation | None = described("What an operating system is booted into", None)
     agent: str | None = described(
-        "For a schedule of steps: who plays the other side, an agent by its name or as a path from the working directory; "
-        "what the platform has there unless given, else os-reference or acpi-6.6",
+        "For a schedule of steps: who plays the other side, an agent by its name or as a path from the working "
+        "directory; what the platform has there unless given, else os-reference or acpi-6.6",
         None,
     )
     reference: Reference | None = described("An AP loop that keeps to ACPI, from which this one differs here", None)
