@@ -1,7 +1,7 @@
 Feature: The AP loop of EDK2 in early 2025
   The last release before Test: the page tables are reserved, so that a processor can be woken late, and the call for
   the APIC ID keeps to the rules. Command 2, which ACPI 6.6 calls Test, is a private Sleep that a processor does not
-  come back from: held against that edition, RST-10, RST-13 and RST-15 tell of it. The acknowledgement is eight bytes
+  come back from: held against that edition, RST-10 and RST-15 tell of it. The acknowledgement is eight bytes
   wide and clears Reserved and ApicId too (MEM-06, RCV-09, ORD-10), Command is read as 32 bits (ORD-07), memory above 4
   GiB is not mapped (RCV-13), the host tells the APIC ID (TDX-05), and its wakeup entry comes before the firmware's
   (MADT-30).

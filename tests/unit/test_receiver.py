@@ -41,7 +41,7 @@ MUTANTS: dict[str, tuple[Mutant, document.Node]] = {
 EDK2 = {"MEM-06", "RCV-09", "ORD-07", "ORD-10", "TDX-05", "MADT-30", "RCV-13"}
 EDK2_2022 = EDK2 | {"RCV-21", "RCV-23", "TDX-06", "KEX-08"}
 # A loop that Test ends: it answers none, and takes no wake after one.
-ENDED_BY_TEST = {"RST-10", "RST-13", "RST-15"}
+ENDED_BY_TEST = {"RST-10", "RST-15"}
 DEVIATIONS = [
     (
         "td-shim",

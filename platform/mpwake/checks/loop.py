@@ -21,7 +21,7 @@ from mpwake.checks.core import (
     not_testable,
     probe,
 )
-from mpwake.checks.traffic import NAMES, TIMED_OUT, WAKES, each, told
+from mpwake.checks.traffic import NAMES, REGISTERS, TIMED_OUT, WAKES, each, head_at, told
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.exhibit import Exhibit, text_exhibit
 from mpwake.evidence.trace import SENDER, Event, Fact, Kind, Region, Trace
@@ -137,18 +137,52 @@ def over_trials(behaviour: Behaviour, sentence: str, judge: TraceJudge) -> Itera
 
 def _exhibits(trace: Trace, one: Seen) -> tuple[Exhibit, ...]:
     if isinstance(one.about, Region):
-        return (text_exhibit("memory of the AP loop", "\n".join(_row(region, one.about) for region in trace.regions)),)
-    code = machine_code(trace, one.about)
+        memory = "\n".join(_row(region, one.about) for region in trace.regions)
+        return (text_exhibit("memory of the AP loop", memory), *_around(trace, one.about.rip))
+    if one.ok:
+        code = _around(trace, _rip(one.about)) if one.about else ()
+    else:
+        code = machine_code(trace, one.about) or tuple(_where_they_stand(trace))
     if one.state and one.about:
-        state = "\n".join(f"{name:<14} {_written(value)}" for name, value in one.about.facts.items())
+        known = ((name, value) for name, value in one.about.facts.items() if name != REGISTERS)
+        state = "\n".join(f"{name:<14} {_written(value)}" for name, value in known)
         return (told(trace, one.about), text_exhibit(f"state of AP {trace.ids[one.about.agent]:#x}", state), *code)
     return (told(trace, one.about), *code)
 
 
+def _where_they_stand(trace: Trace) -> Iterator[Exhibit]:
+    """Show the machine code at which those ended, or are in the end, who were asked for something and are not gone."""
+    asked = {one.target for one in trace.of(Kind.REQUEST)}
+    places = set()
+    for one in (*trace.of(Kind.EMIT), *trace.of(Kind.STANDS)):
+        if one.agent and trace.ids[one.agent] in asked and _rip(one) not in places:
+            places.add(_rip(one))
+            yield from machine_code(trace, one)
+
+
 def machine_code(trace: Trace, about: Event | None) -> tuple[Exhibit, ...]:
-    """Show the machine code around the instruction that an event tells of, where that is known."""
-    rip = int(about.facts.get("rip", -1)) if about else -1
-    if rip not in trace.listing:
+    """Show the machine code around the instruction that an event tells of, where that is known.
+
+    And the registers, and the mailbox before and after, where it is a processor's.
+    """
+    code = _around(trace, _rip(about)) if about else ()
+    if about is None or not code or REGISTERS not in about.facts:
+        return code
+    who = f"AP {trace.ids[about.agent]:#x}"
+    words = str(about.facts[REGISTERS]).split("  ")
+    lines = ("  ".join(f"{word:<22}" for word in words[at : at + 3]).rstrip() for at in range(0, len(words), 3))
+    before, after = head_at(trace, about)
+    page = "\n".join(f"{name:<7} {data.hex(' ')}" for name, data in (("before", before), ("after", after)))
+    registers = text_exhibit(f"registers of {who} after that", "\n".join(lines))
+    return (*code, registers, text_exhibit("the mailbox, its first 16 bytes", page))
+
+
+def _rip(about: Event) -> int | None:
+    return int(about.facts["rip"]) if "rip" in about.facts else None
+
+
+def _around(trace: Trace, rip: int | None) -> tuple[Exhibit, ...]:
+    if rip is None or rip not in trace.listing:
         return ()
     places = sorted(trace.listing)
     at = places.index(rip)

@@ -50,7 +50,7 @@ def foreign_test_ignored(trace: Trace) -> Iterator[Seen]:
     yield from nobody_acts(trace)
 
 
-@receiver("RST-13", CYCLES, "each new Wakeup is taken with its new vector", defines_test)
+@receiver("RST-13", CYCLES, "each new Wakeup is taken with its new vector", defines_test, a_reset_vector)
 def wakes_after_reset(trace: Trace) -> Iterator[Seen]:
     """Judge the landings over several rounds of reset, Test and Wakeup."""
     yield from landed_as_asked(trace)

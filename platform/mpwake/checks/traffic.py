@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Iterable, Iterator
 
 import attrs
@@ -25,6 +24,7 @@ AREAS = {
 }
 WAKES = ("wake", "overwrite", "send", "torn")
 _ADDRESSED = tuple(OPS[name] for name in (*WAKES, "test", "reset"))
+REGISTERS = "registers"
 _ACTS = 24
 _LOADS = 16
 _FACTS = 4
@@ -127,6 +127,12 @@ def _head(trace: Trace, until: int) -> bytes:
     return bytes(page)
 
 
+def head_at(trace: Trace, about: Event) -> tuple[bytes, bytes]:
+    """Return the first bytes of the page before an event, and after it."""
+    at = next(number for number, one in enumerate(trace.events) if one is about)
+    return _head(trace, at), _head(trace, at + 1)
+
+
 def _store(page: bytearray, one: Event) -> None:
     """Make a store visible in the first bytes of the page."""
     value = (one.value & ((1 << 8 * one.width) - 1)).to_bytes(one.width, "little")
@@ -160,9 +166,9 @@ def _text(one: Event) -> str:
         words = [f"APIC ID {one.value:#x}"]
     elif one.kind not in (Kind.LOAD, Kind.STORE):
         words = [one.note] * bool(one.note) + [f"{one.value:#x}"] * bool(one.value or not one.note)
-    facts = itertools.islice(one.facts.items(), _FACTS)
-    words += [name if value is True else f"{name} {_fact(value)}" for name, value in facts]
-    words += ["..."] * (len(one.facts) > _FACTS)
+    facts = [(name, value) for name, value in one.facts.items() if name != REGISTERS]
+    words += [name if value is True else f"{name} {_fact(value)}" for name, value in facts[:_FACTS]]
+    words += ["..."] * (len(facts) > _FACTS)
     text = "  ".join(" ".join(word.split()) for word in words)
     return text if len(text) <= _TEXT else f"{text[: _TEXT - 3]}..."
 

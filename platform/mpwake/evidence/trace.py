@@ -62,6 +62,7 @@ class Kind(enum.Enum):
     HYPERCALL = "hypercall"
     PRIVATE = "private"
     TDCALL = "tdcall"
+    STANDS = "stands"
     FAULT = "fault"
 
 
@@ -112,8 +113,8 @@ class Region:
     ``memory`` is its type in the memory map that the operating system gets, ``access`` what the processors may do there
     (of "rwx"; with CR0.WP 0 they may write wherever they may read), ``used`` when they need it: ``wait`` while they
     poll, ``entry`` in the code at ResetVector before it has loaded its own page tables, ``reset`` in that code at all.
-    ``private``, ``accepted`` and ``measured`` tell of a page of a confidential guest at hand-off. None and "" are what
-    the target does not tell.
+    ``private``, ``accepted`` and ``measured`` tell of a page of a confidential guest at hand-off, ``rip`` is the
+    instruction that was seen to use it first. None and "" are what the target does not tell.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Region:
     private: bool | None = None
     accepted: bool | None = None
     measured: bool | None = None
+    rip: int | None = None
 
 
 @attrs.frozen

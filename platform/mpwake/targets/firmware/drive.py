@@ -19,7 +19,7 @@ from mpwake.model.environment import POINTS, Point, forged_mailbox, forged_page
 from mpwake.model.probe import BOOT_ID, Probe, page_of
 from mpwake.model.twin import HALTED, Effect, Twin
 from mpwake.spec import document
-from mpwake.targets.firmware.machine import PAGE, Done
+from mpwake.targets.firmware.machine import PAGE, Done, Processor
 from mpwake.targets.firmware.stage import Stage
 from mpwake.targets.firmware.tdx import Call, Identity, Tdx, told_ids
 
@@ -135,7 +135,7 @@ class Trial:
         """Return what was seen so far."""
         return Trace(
             ids=(BOOT_ID, *self.probe.ids),
-            events=self.record.result(),
+            events=(*self.record.result(), *self._stands()),
             before=self.before,
             after=self.stage.board.read(self.stage.placed.mailbox, PAGE) or b"",
             end=self.time,
@@ -145,6 +145,13 @@ class Trial:
             facts=self._facts(),
             listing=self.stage.listing,
         )
+
+    def _stands(self) -> Iterator[Event]:
+        # Where those are at the end that have not left.
+        for one in self.sides.values():
+            if one.status in (AWAKE, ASLEEP):
+                processor = self.stage.processors[one.number]
+                yield Event(self.time, one.number, Kind.STANDS, note="in the end", facts=_at(processor.rip, processor))
 
     def _facts(self) -> Mapping[str, Fact]:
         calls = [one.agent for one in self.record.events if one.kind is Kind.TDCALL]
@@ -252,12 +259,12 @@ class Trial:
         at = processor.rip
         if not self.stage.is_firmware(at):
             one.status = LANDED
-            facts = self.stage.landing(one.number, at)
-            self.record.add(Event(self.time, one.number, Kind.LANDING, value=at, facts={**facts, "rip": done.rip}))
+            facts = {**self.stage.landing(one.number, at), **_at(done.rip, processor)}
+            self.record.add(Event(self.time, one.number, Kind.LANDING, value=at, facts=facts))
         elif done.fault:
             one.status = GONE
             note = f"{done.fault}, in {self.stage.named(done.rip)}"
-            self.record.add(Event(self.time, one.number, Kind.EMIT, note=note, facts={"rip": done.rip}))
+            self.record.add(Event(self.time, one.number, Kind.EMIT, note=note, facts=_at(done.rip, processor)))
         elif done.halted and not self.probe.host.events:
             one.status = GONE
         elif at <= done.rip:
@@ -301,10 +308,18 @@ class Trial:
                 offset = access.address - page
                 if 0 <= offset < PAGE:
                     kind = Kind.STORE if access.store else Kind.LOAD
+                    processor = self.stage.processors[one.number] if access.store else None
                     seen = (self.time, one.number, kind, offset, access.width, access.value)
-                    self.record.add(Event(*seen, until=self.time, facts={**facts, "rip": done.rip}))
+                    self.record.add(Event(*seen, until=self.time, facts={**facts, **_at(done.rip, processor)}))
         for call in done.calls:
             self.record.add(_call(self.time, one.number, call, done.rip))
+
+
+def _at(rip: int, processor: Processor | None) -> dict[str, Fact]:
+    # The instruction, and the registers after it.
+    if processor is None:
+        return {"rip": rip}
+    return {"rip": rip, "registers": "  ".join(f"{name} {value:#x}" for name, value in processor.registers().items())}
 
 
 def _call(time: int, agent: int, call: Call, rip: int) -> Event:

@@ -228,22 +228,24 @@ class Firmware:
         """Have a processor reset, and yield the memory that it needs for that beside the loop's own page."""
         used: dict[str, set[int]] = {"entry": set(), "reset": set()}
         stored: set[int] = set()
+        first: dict[int, int] = {}
         tables: tuple[int, int] = (0, 0)
         for cr4 in (0, CR4_PCIDE):
             stage.park(1, Identity(1, 2, 1, 1), Tdx())
             collections.deque(_until_polling(stage), maxlen=0)
             stage.reset(1, cr4)
-            for access, early in _accesses(_until_polling(stage)):
+            for access, early, rip in _accesses(_until_polling(stage)):
                 touched = {at // 8 * 8 for at in range(access.address, access.address + access.width)}
                 used["entry" if early else "reset"] |= touched
                 stored |= touched if access.store else set()
+                first |= {at: first.get(at, rip) for at in touched}
             _, base, limit, _ = stage.processors[1].uc.reg_read(x86.UC_X86_REG_GDTR)
             tables = (base, base + limit)
             stage.board.restore()
         for start, end in ranges(used["entry"] | used["reset"], 8):
             uses = tuple(name for name in used if any(start <= at < end for at in used[name]))
             name = "stack" if start in stored else "gdt" if start <= tables[1] and tables[0] < end else "data"
-            yield self._region(name, start, end, uses)
+            yield attrs.evolve(self._region(name, start, end, uses), rip=first[start])
 
     def _region(self, name: str, start: int, end: int, uses: tuple[str, ...]) -> Region:
         # The operating system gets the memory of a boot services driver (UEFI, memory types after ExitBootServices).
@@ -252,11 +254,11 @@ class Firmware:
         return Region(f"{name} in TdxDxe" if own else name, start, end, memory, used=uses)
 
 
-def _accesses(steps: Iterator[tuple[Done, bool]]) -> Iterator[tuple[Access, bool]]:
+def _accesses(steps: Iterator[tuple[Done, bool]]) -> Iterator[tuple[Access, bool, int]]:
     for done, early in steps:
         for access in done.accesses:
             if not MAILBOX <= access.address < MAILBOX + 2 * PAGE:
-                yield access, early
+                yield access, early, done.rip
 
 
 def _until_polling(stage: Stage) -> Iterator[tuple[Done, bool]]:

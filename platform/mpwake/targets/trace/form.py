@@ -104,6 +104,7 @@ class Memory:
     private: bool | None = described("In a confidential guest: whether it is private", None)
     accepted: bool | None = described("Whether it was accepted", None)
     measured: bool | None = described("Whether measured code has written it", None)
+    rip: Hex | None = described("The instruction that was seen to use it first", None)
 
 
 @attrs.frozen
@@ -317,7 +318,7 @@ def trace_of(trial: Trial, events: tuple[Event, ...], end: End) -> Trace:
 
 
 def _region(one: Memory) -> Region:
-    flags = (one.private, one.accepted, one.measured)
+    flags = (one.private, one.accepted, one.measured, None if one.rip is None else int(one.rip, 16))
     return Region(one.name, int(one.start, 16), int(one.end, 16), one.memory, one.access, one.used, *flags)
 
 
@@ -342,7 +343,7 @@ def _trial(trace: Trace, role: Literal["receiver", "sender"], says: tuple[str, .
 
 
 def _memory(one: Region) -> Memory:
-    flags = (one.private, one.accepted, one.measured)
+    flags = (one.private, one.accepted, one.measured, None if one.rip is None else _hex(one.rip))
     return Memory(one.name, _hex(one.start), _hex(one.end), one.memory, one.access, one.used, *flags)
 
 
