@@ -50,7 +50,7 @@ def test_each_finding_is_shown_again_by_replay_and_by_run(found):
 
 
 def test_a_difference_is_no_failure_and_run_says_who_shows_it(tmp_path):
-    result = mpwake("fuzz", "mutant:rcv-broadcast-answered", "--examples", "150", "--out", "out", cwd=tmp_path)
+    result = mpwake("fuzz", "mutant:rcv-broadcast-answered", "--examples", "1000", "--out", "out", cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     kept = summary(tmp_path / "out")["findings"]
     finding, problem = next(

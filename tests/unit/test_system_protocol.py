@@ -23,7 +23,7 @@ from mpwake.model.system import Reset, System, Touch, Trampoline, load_system
 from mpwake.spec import document
 from mpwake.spec.requirements import Role
 from mpwake.spec.verdicts import Verdict
-from mpwake.suite.mutants import mutants, mutated
+from mpwake.suite.mutants import check_of, mutants, mutated
 from mpwake.targets import open_target
 
 BASE, VECTOR = 0x7F5E5000, 0x7F5E6080
@@ -86,7 +86,7 @@ def test_each_mutant_is_killed_by_what_it_breaks(number: int) -> None:
     mutant, node = MUTANTS[number]
     evidence = mutated(mutant, node)
     assert isinstance(evidence, Behaviour)
-    assert judged(mutant.breaks, evidence).verdict is Verdict.FAIL
+    assert core.judge(check_of(mutant), evidence).verdict is Verdict.FAIL
 
 
 def test_each_requirement_has_a_mutant() -> None:

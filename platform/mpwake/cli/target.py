@@ -33,7 +33,7 @@ def check_command(file: Path) -> None:
 def _check(file: Path) -> None:
     from mpwake.targets.firmware.declaration import is_declaration, read_declaration
     from mpwake.targets.firmware.declared import private_note
-    from mpwake.targets.firmware.open import check_extra
+    from mpwake.targets.firmware.extra import check_extra
     from mpwake.targets.firmware.patches import warning
 
     node = document.load(file)

@@ -70,7 +70,7 @@ class Changed:
 class CorpusFile:
     """A file of the corpus."""
 
-    specimens: tuple[Specimen, ...] = described("The images", ())
+    specimens: tuple[Specimen, ...] = described("The images")
     changed: tuple[Changed, ...] = described("AP loops of images, with bytes changed", (), key="mutants")
 
 

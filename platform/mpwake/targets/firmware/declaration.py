@@ -17,6 +17,7 @@ from mpwake.spec import document
 from mpwake.spec.document import Node
 from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.targets.firmware.cut import CUTS, check_digest
+from mpwake.targets.firmware.extra import check_extra
 from mpwake.targets.firmware.form import (
     LOCATES,
     AnyDeclaration,
@@ -29,7 +30,6 @@ from mpwake.targets.firmware.form import (
     Private,
 )
 from mpwake.targets.firmware.image import TDX_DXE, Image, read_image
-from mpwake.targets.firmware.open import check_extra, firmware_in
 from mpwake.targets.firmware.patches import patched
 from mpwake.targets.firmware.tdx import NAMES
 
@@ -199,6 +199,8 @@ def _whole(given: ImageDeclaration, node: Node, base: Path) -> Declared:
         hint = f"a relocation map is a function of TdxDxe, {TDX_DXE}; locate: symbol or offset for another module"
         raise own.value["guid"].error(f"module {given.image.guid} has no relocation map", hint)
     image = _image(given.image.guid, given.image.sha256, own, base)
+    from mpwake.targets.firmware.open import firmware_in
+
     try:
         firmware = firmware_in(image)
     except InputError as error:

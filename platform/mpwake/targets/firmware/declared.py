@@ -17,8 +17,9 @@ from mpwake.spec.editions import Edition
 from mpwake.spec.requirements import Role
 from mpwake.targets.base import Source, Target
 from mpwake.targets.firmware.declaration import Declared, read_declaration
+from mpwake.targets.firmware.extra import check_extra
 from mpwake.targets.firmware.form import ImageDeclaration, ModuleCode, Private
-from mpwake.targets.firmware.open import PROCESSORS, Driver, check_extra, note_of, sources_of
+from mpwake.targets.firmware.open import PROCESSORS, Driver, note_of, sources_of
 from mpwake.targets.firmware.patches import Patch, warning
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,23 +11,15 @@ from mpwake.checks.core import not_applicable
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.trace import Trace
 from mpwake.model.probe import Probe, probe
-from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Role
 from mpwake.targets.base import Source, Target
+from mpwake.targets.firmware.extra import check_extra
 from mpwake.targets.firmware.image import Image, load_module, read_image
 
 if TYPE_CHECKING:
     from mpwake.targets.firmware.stage import Firmware, Stage
 
-EXTRA = {"unicorn": "unicorn", "uefi_firmware": "uefi-firmware", "capstone": "capstone", "pefile": "pefile"}
 PROCESSORS = 8
-
-
-def check_extra() -> None:
-    """Raise ``InputError`` where a package is missing that the firmware target needs."""
-    missing = [package for module, package in EXTRA.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        raise InputError(f"the firmware target needs {' and '.join(missing)}", hint="pip install 'mpwake[firmware]'")
 
 
 def open_firmware(path: Path) -> Target:
