@@ -20,7 +20,6 @@ Feature: Test and the reset vector
   Scenario: After the answer to Test an AP accepts a new Wakeup with a new vector
     Given an AP loop that polls the mailbox
     And an edition that defines Test
-    And a reset vector
     When the operating system resets a processor, tests it, and wakes it again, three times
     Then each new Wakeup is taken with its new vector
 

@@ -34,7 +34,6 @@ Feature: Firmware that keeps to ACPI 6.6
   Scenario: A processor of ACPI 6.6 firmware comes back through the reset vector again and again
     Given an AP loop that polls the mailbox
     And an edition that defines Test
-    And a reset vector
     When the operating system resets a processor, tests it, and wakes it again, three times
     Then each new Wakeup is taken with its new vector
 

@@ -29,7 +29,6 @@ Feature: The AP loop of EDK2 since mid 2025
   Scenario: A processor of EDK2 since mid 2025 comes back through the reset vector again and again
     Given an AP loop that polls the mailbox
     And an edition that defines Test
-    And a reset vector
     When the operating system resets a processor, tests it, and wakes it again, three times
     Then each new Wakeup is taken with its new vector
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mpwake.checks.core import not_testable
+from mpwake.checks.core import not_applicable, not_testable
 from mpwake.checks.loop import (
     IN_TURN,
     Seen,
@@ -50,9 +50,11 @@ def foreign_test_ignored(trace: Trace) -> Iterator[Seen]:
     yield from nobody_acts(trace)
 
 
-@receiver("RST-13", CYCLES, "each new Wakeup is taken with its new vector", defines_test, a_reset_vector)
+@receiver("RST-13", CYCLES, "each new Wakeup is taken with its new vector", defines_test)
 def wakes_after_reset(trace: Trace) -> Iterator[Seen]:
-    """Judge the landings over several rounds of reset, Test and Wakeup."""
+    """Judge the landings over several rounds of reset, Test and Wakeup, unless firmware takes nobody back."""
+    if trace.facts.get("reset vector") == 0:
+        raise not_applicable("there is no reset vector")
     yield from landed_as_asked(trace)
 
 
