@@ -15,7 +15,8 @@ import attrs
 
 from mpwake.evidence.exploration import Step
 from mpwake.evidence.trace import SENDER, Kind
-from mpwake.model.agent import FIELDS, Agent, Operation, Span
+from mpwake.model.agent import Agent, Operation, Span
+from mpwake.model.explore.listing import place, places
 from mpwake.model.probe import Probe
 from mpwake.model.twin import RUNNING, Effect, Twin
 from mpwake.spec import document
@@ -27,7 +28,6 @@ from mpwake.targets.firmware.tdx import Tdx
 
 MAX_ROUNDS = 2_000
 _LONGEST = 15
-_NAMES = {place: name for name, place in FIELDS.items()}
 _SAYS = {"load": "loads", "visible": "stores"}
 
 
@@ -66,7 +66,7 @@ class Interleaved(Trial):
     def __init__(self, stage: Stage, probe: Probe, agent: Agent, tdx: Tdx) -> None:
         super().__init__(stage, probe, tdx, 0, timeless(agent))
         self.taken: list[Step] = []
-        self.places = dict(_places(self.twin.agents[SENDER]))
+        self.places = dict(places(self.twin.agents[SENDER]))
 
     def arrive(self) -> None:
         """Bring each processor to its polling loop. Raises ``AstrayError`` for one that does not get there."""
@@ -152,7 +152,7 @@ class Interleaved(Trial):
 
     def _did(self, effect: Effect) -> Iterator[str]:
         if effect.kind in _SAYS:
-            yield f"{_SAYS[effect.kind]} {_place(effect.offset, effect.width)} = {effect.value:#x}"
+            yield f"{_SAYS[effect.kind]} {place(effect.offset, effect.width)} = {effect.value:#x}"
         elif effect.kind == "request":
             event = self.record.events[-1]
             yield f"asked: {event.target:#x} to {event.vector:#x}"
@@ -183,7 +183,7 @@ class Interleaved(Trial):
 
     def _address(self, access: Access) -> str:
         offset = access.address - self.stage.placed.mailbox
-        return _place(offset, access.width) if 0 <= offset < PAGE else f"[{self.stage.named(access.address)}]"
+        return place(offset, access.width) if 0 <= offset < PAGE else f"[{self.stage.named(access.address)}]"
 
 
 def started(stage: Stage, probe: Probe, agent: Agent) -> Interleaved:
@@ -206,20 +206,6 @@ def started(stage: Stage, probe: Probe, agent: Agent) -> Interleaved:
     raise AssertionError("the lenient host is the last")
 
 
-def _place(offset: int, width: int) -> str:
-    name = _NAMES.get((offset, width))
-    return name or f"{width} byte{'' if width == 1 else 's'} at {offset:#x}"
-
-
-def _places(agent: Agent) -> Iterator[tuple[int, str]]:
-    labels = {number: name for name, number in agent.labels.items()}
-    name, first = agent.name, 0
-    for number in range(len(agent.operations) + 1):
-        if number in labels:
-            name, first = labels[number], number
-        yield number, name if number == first else f"{name}+{number - first}"
-
-
 def _written(one: Operation) -> str:
     given = document.encode(one)
     assert isinstance(given, dict)
@@ -238,5 +224,5 @@ def _word(key: str, value: Any) -> str:
         return " ".join(map(str, value))
     if isinstance(value, dict):
         span = Span(**value)
-        return _place(span.at, span.width)
+        return place(span.at, span.width)
     return f"{value:#x}" if type(value) is int and value > 9 else str(value)
