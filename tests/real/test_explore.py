@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -15,25 +13,16 @@ from mpwake.targets.firmware.corpus import Specimen, corpus
 from mpwake.targets.firmware.explore import apart, explore, wakes
 from mpwake.targets.firmware.replay import load_system
 from support.cli import mpwake
+from support.specimens import specimen_file
 
 WITH_LOOP = [one for one in corpus("firmware") if one.loop]
 STATES = {1: 41, 2: 450, 3: 5052}
 HOLDS = "nothing goes wrong in any schedule, and from each of its states everybody gets where it was asked to"
 
 
-def image(one: Specimen) -> Path:
-    named = os.environ.get(one.variable)
-    if named is None:
-        pytest.skip(f'no image of {one.package} {one.version}: {one.variable} names it (eval "$(.ci/tools)" sets that)')
-    path = Path(named).absolute()
-    if hashlib.sha256(path.read_bytes()).hexdigest() != one.sha256:
-        pytest.skip(f"{one.variable} is another image than that of {one.package} {one.version}: {path}")
-    return path
-
-
 @pytest.mark.parametrize("one", WITH_LOOP, ids=lambda one: one.name)
 def test_nothing_goes_wrong_in_any_order(one: Specimen) -> None:
-    target = open_target(f"firmware:{image(one)}")
+    target = open_target(f"firmware:{specimen_file(one)}")
     assert target.parks is not None
     for aps, states in STATES.items():
         found = explore(target.name, target.parks(aps), load_system("tester"), wakes(apart(aps)))
@@ -44,7 +33,7 @@ def test_nothing_goes_wrong_in_any_order(one: Specimen) -> None:
 
 
 def test_a_wrong_system_is_found_out_and_shown_again(tmp_path: Path) -> None:
-    path = image(WITH_LOOP[1])
+    path = specimen_file(WITH_LOOP[1])
     words = ("--agent", "os-no-wait", "--out", "found.yaml", "--format", "json")
     result = mpwake("explore", f"firmware:{path}", *words, cwd=tmp_path)
     assert result.returncode == 1
@@ -57,6 +46,6 @@ def test_a_wrong_system_is_found_out_and_shown_again(tmp_path: Path) -> None:
 
 def test_an_image_without_a_loop_decides_nothing(tmp_path: Path) -> None:
     (without,) = (one for one in corpus("firmware") if not one.loop)
-    result = mpwake("explore", f"firmware:{image(without)}", cwd=tmp_path)
+    result = mpwake("explore", f"firmware:{specimen_file(without)}", cwd=tmp_path)
     assert (result.returncode, result.stdout) == (4, "")
     assert "no AP loop that an operating system sees" in result.stderr

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import random
 import resource
 from pathlib import Path
@@ -21,25 +19,16 @@ from mpwake.targets.firmware.locate import locate
 from mpwake.targets.firmware.stage import DRIVER, Firmware
 from mpwake.targets.firmware.tdx import Tdx
 from support.cli import mpwake
+from support.specimens import specimen_file
 
 SECONDS = 10
 CORPUS = corpus("firmware")
 WITH_LOOP = [one for one in CORPUS if one.loop]
 
 
-def image(one: Specimen) -> Path:
-    named = os.environ.get(one.variable)
-    if named is None:
-        pytest.skip(f'no image of {one.package} {one.version}: {one.variable} names it (eval "$(.ci/tools)" sets that)')
-    path = Path(named).absolute()
-    if hashlib.sha256(path.read_bytes()).hexdigest() != one.sha256:
-        pytest.skip(f"{one.variable} is another image than that of {one.package} {one.version}: {path}")
-    return path
-
-
 def results(one: Specimen, folder: Path, *ids: str) -> dict[str, Any]:
     words = ("--format", "json", "--out", folder / "out", "--quiet")
-    result = mpwake("run", f"firmware:{image(one)}", *ids, *words, cwd=folder)
+    result = mpwake("run", f"firmware:{specimen_file(one)}", *ids, *words, cwd=folder)
     assert result.stderr == ""
     document = json.loads(result.stdout)
     assert document["complete"]
@@ -90,7 +79,7 @@ def test_a_host_that_changes_registers_moves_the_processors_of_2022_and_no_other
 
 @pytest.mark.parametrize("one", WITH_LOOP, ids=lambda one: one.name)
 def test_sixty_four_processors_come_from_reset_and_are_woken_in_any_order(one: Specimen) -> None:
-    path = str(image(one))
+    path = str(specimen_file(one))
     opened = read_image(Path(path))
     module = load_module(path, opened.module, DRIVER)
     ids = tuple(range(1, 65))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from mpwake.targets.firmware.corpus import Specimen, corpus
+from support.specimens import specimen_file
 from support.tools import run
 
 # From some ten boots: the protocol, version 0 and 1, offline, kexec, no time-out, what firmware leaves.
@@ -36,13 +36,7 @@ def needs_qemu() -> None:
 
 def kernel(one: Specimen) -> Path:
     needs_qemu()
-    named = os.environ.get(one.variable)
-    if named is None:
-        pytest.skip(f"no kernel of {one.package} {one.version}: {one.variable} names it")
-    path = Path(named).absolute()
-    if hashlib.sha256(path.read_bytes()).hexdigest() != one.sha256:
-        pytest.skip(f"{one.variable} is another kernel than that of {one.package} {one.version}: {path}")
-    return path
+    return specimen_file(one)
 
 
 @pytest.mark.parametrize("one", corpus("kernel"), ids=lambda one: one.name)

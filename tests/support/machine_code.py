@@ -88,3 +88,15 @@ f3 90                  ; pause
 66 41 c7 00 00 00      ; mov word [r8], 0
 ff e0                  ; jmp rax
 """
+
+# A declaration of SMALL, assembled to loop.bin.
+YAML = """kind: firmware
+code:
+  file: loop.bin
+  at: 0x7f5e6000
+mailbox: 0x7f5e5000
+id: cpuid
+registers:
+  rbx: mailbox
+edition: acpi-6.5
+"""

@@ -25,19 +25,9 @@ from mpwake.targets.base import Target
 from mpwake.targets.firmware import elf
 from mpwake.targets.firmware.declaration import MAX_CODE, MAX_FILE
 from support.executables import elf_object
-from support.machine_code import CONFORMING, SMALL, assemble
+from support.machine_code import CONFORMING, SMALL, YAML, assemble
 
 RECEIVER = Role.RECEIVER
-YAML = """kind: firmware
-code:
-  file: loop.bin
-  at: 0x7f5e6000
-mailbox: 0x7f5e5000
-id: cpuid
-registers:
-  rbx: mailbox
-edition: acpi-6.5
-"""
 # What stands before the loop where its APIC ID is in ESI already: the same loop without CPUID.
 REGISTER = "49 89 d8\n89 f2\npark:\n" + SMALL.partition("park:\n")[2]
 RDMSR = "49 89 d8\n41 bb 1f 00 00 00\n41 bc 02 08 00 00\n45 31 d2\n31 c0\nb9 00 1c 00 00\n66 0f 01 cc\n44 89 da\n"

@@ -21,23 +21,13 @@ from mpwake.targets import open_target
 from mpwake.targets.base import Target
 from support.executables import SECTION_RVA, elf_object, pe_image
 from support.images import PE32, file, section, volume
-from support.machine_code import CONFORMING, SMALL, assemble
+from support.machine_code import CONFORMING, SMALL, YAML, assemble
 
 RECEIVER = Role.RECEIVER
 LOOP = assemble(SMALL)
 CODE = b"\xcc\xcc" + LOOP + b"\xcc"
 GUID = "12345678-1234-4321-8765-123456789abc"
 START, END = SECTION_RVA + 2, SECTION_RVA + 2 + len(LOOP)
-YAML = """kind: firmware
-code:
-  file: loop.bin
-  at: 0x7f5e6000
-mailbox: 0x7f5e5000
-id: cpuid
-registers:
-  rbx: mailbox
-edition: acpi-6.5
-"""
 IMAGE = YAML.replace("code:\n  file: loop.bin", f"image:\n  file: loop.bin\n  guid: {GUID}")
 
 
