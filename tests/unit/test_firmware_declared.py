@@ -161,10 +161,10 @@ def test_a_budget_that_is_too_small_leaves_things_open(tmp_path: Path) -> None:
         ("0x7f5e5000", "here", "F:5:10: expected an integer, found 'here'"),
         ("  at: ", "  entry: 46\n  at: ", "F:4:10: 0x2e is no offset in 46 bytes of code"),
         ("  at: ", "  reset: -1\n  at: ", "F:4:10: -0x1 is no offset in 46 bytes of code"),
-        ("loop.bin", "nowhere.bin", "F:3:9: 'nowhere.bin' cannot be read: No such file"),
-        ("loop.bin", ".", "F:3:9: '.' is not a regular file"),
-        ("loop.bin", '"a\\0b"', "F:3:9: 'a\\x00b' is not a path"),
-        ("loop.bin", "/dev/zero", "F:3:9: '/dev/zero' is not a regular file"),
+        ("loop.bin", "nowhere.bin", "F:3:9: 'nowhere.bin': cannot be read: No such file"),
+        ("loop.bin", ".", "F:3:9: '.': not a regular file"),
+        ("loop.bin", '"a\\0b"', "F:3:9: 'a\\x00b': not a path"),
+        ("loop.bin", "/dev/zero", "F:3:9: '/dev/zero': not a regular file"),
         ("  at: ", "  start: begin\n  at: ", "F:4:10: a raw file has no symbols"),
         ("  at: ", "  format: elf\n  at: ", "F:3:3: an ELF file needs start and end"),
         ("rbx: mailbox", "rbq: mailbox", "F:8:3: no register 'rbq'\n  did you mean 'rbp'?"),
@@ -191,7 +191,7 @@ def test_what_cannot_be_is_refused_at_its_place(old: str, new: str, told: str, t
 def test_code_of_no_size_or_of_too_many_pages_is_refused(size: int, tmp_path: Path) -> None:
     told = refused(declared(tmp_path, code=bytes(size)))
     found = (
-        f"'loop.bin' has more than {MAX_FILE} bytes" if size > MAX_FILE else f"{size} bytes of code, where 1 to 65536"
+        f"'loop.bin': more than {MAX_FILE} bytes" if size > MAX_FILE else f"{size} bytes of code, where 1 to 65536"
     )
     assert told.startswith(f"F:3:9: {found}")
 

@@ -321,7 +321,7 @@ def test_a_file_that_is_too_large_or_no_file_is_refused(tmp_path: Path, monkeypa
     path = write(tmp_path / "t.ndjson", BOOT)
     monkeypatch.setattr(read, "MAX_BYTES", 100)
     for spec, words in (
-        (f"trace:{path}", "MiB"),
+        (f"trace:{path}", "more than 100 bytes"),
         (f"trace:{tmp_path}", "not a regular file"),
         (f"trace:{tmp_path}/absent", "cannot be read"),
         ("trace:", "names no place"),

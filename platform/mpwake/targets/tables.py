@@ -24,6 +24,7 @@ from mpwake.evidence.madt import Madt, decode_madt
 from mpwake.evidence.tables import Tables, declared_edition
 from mpwake.spec import document
 from mpwake.spec.errors import InputError, did_you_mean
+from mpwake.spec.files import read_bounded
 from mpwake.targets.base import Source, Target
 
 MAX_FILES = 4096
@@ -52,20 +53,6 @@ class _Reader:
             return
         self.tables = attrs.evolve(self.tables, **fields)
         self.sources.append(Source(name, kind, data))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError("not a regular file", str(path))
-        with path.open("rb") as stream:
-            data = stream.read(MAX_TABLE + 1)
-    except OSError as error:
-        hint = "reading it may need more rights (sudo)" if isinstance(error, PermissionError) else ""
-        raise InputError(f"cannot be read: {error.strerror}", str(path), hint) from None
-    if len(data) > MAX_TABLE:
-        raise InputError(f"more than {MAX_TABLE} bytes", str(path))
-    return data
 
 
 def _put_table(reader: _Reader, name: str, data: bytes) -> None:
@@ -152,7 +139,7 @@ NUMBERS: dict[str, Callable[[Tables, int], Tables]] = {
 
 
 def _put_file(reader: _Reader, path: Path, kind: str | None = None) -> None:
-    data = _read(path)
+    data = read_bounded(path, MAX_TABLE)
     put = NAMED[kind] if kind else _recognise(data)
     if put is None:
         raise InputError(NEITHER[0], str(path), NEITHER[1])
@@ -174,7 +161,7 @@ def _put_folder(reader: _Reader, folder: Path) -> None:
         raise InputError(f"{len(files)} files, more than the {MAX_FILES} that are read", str(folder))
     known = 0
     for path in files:
-        if path.stat().st_size <= MAX_TABLE and _recognise(_read(path)):
+        if path.stat().st_size <= MAX_TABLE and _recognise(read_bounded(path, MAX_TABLE)):
             known += 1
             _put_file(reader, path)
         else:
@@ -199,7 +186,7 @@ def _put_neighbours(reader: _Reader, folder: Path) -> None:
         if (root / name).is_file():
             _put_file(reader, root / name, kind)
     info = root / "proc/cpuinfo"
-    found = re.search(rb"(?m)^initial apicid\s*: (\d+)$", _read(info)) if info.is_file() else None
+    found = re.search(rb"(?m)^initial apicid\s*: (\d+)$", read_bounded(info, MAX_TABLE)) if info.is_file() else None
     if found and reader.tables.boot_apic_id is None:
         reader.tables = attrs.evolve(reader.tables, boot_apic_id=int(found[1]))
         reader.notes.append(f"the boot processor's APIC ID {int(found[1])} is that of the first processor in {info}")

@@ -6,7 +6,6 @@ what tells of the loop in an image that is asked for it.
 
 from __future__ import annotations
 
-import stat
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ import attrs
 from mpwake.spec import document
 from mpwake.spec.document import Node
 from mpwake.spec.errors import InputError, did_you_mean
+from mpwake.spec.files import read_bounded
 from mpwake.targets.firmware.cut import CUTS, check_digest
 from mpwake.targets.firmware.extra import check_extra
 from mpwake.targets.firmware.form import (
@@ -212,18 +212,9 @@ def _whole(given: ImageDeclaration, node: Node, base: Path) -> Declared:
 
 def _contents(node: Node, base: Path) -> bytes:
     try:
-        path = base / str(node.value)
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise node.error(f"{node.value!r} is not a regular file")
-        with path.open("rb") as stream:
-            data: bytes = stream.read(MAX_FILE + 1)
-    except OSError as error:
-        raise node.error(f"{node.value!r} cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise node.error(f"{node.value!r} is not a path") from None
-    if len(data) > MAX_FILE:
-        raise node.error(f"{node.value!r} has more than {MAX_FILE} bytes")
-    return data
+        return read_bounded(base / str(node.value), MAX_FILE)
+    except InputError as error:
+        raise node.error(f"{node.value!r}: {error.message}", error.hint) from None
 
 
 def _check_pinned(sha256: str, data: bytes, node: Node, name: str) -> None:

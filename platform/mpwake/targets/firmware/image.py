@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 import struct
 from pathlib import Path
 
 import attrs
 
 from mpwake.spec.errors import InputError
+from mpwake.spec.files import read_bounded
 from mpwake.targets.firmware.child import ask
 
 MAX_IMAGE = 64 << 20
@@ -59,7 +59,7 @@ def read_image(path: Path, guid: str = TDX_DXE) -> Image:
 
     Raises ``InputError`` for what is no firmware, is cut off, or cannot be unpacked.
     """
-    data = _read(path)
+    data = read_bounded(path, MAX_IMAGE)
     _check_volumes(str(path), data)
     told, module = _unpacked(path, data, guid)
     if "error" in told:
@@ -72,19 +72,6 @@ def read_image(path: Path, guid: str = TDX_DXE) -> Image:
 def _wrong(path: Path | str, offset: int, message: str) -> InputError:
     hint = "firmware: takes a flash image (.fd, .rom) or a capsule"
     return InputError(message, f"{path}: byte {offset:#x}", hint)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError("not a regular file", str(path))
-        with path.open("rb") as stream:
-            data = stream.read(MAX_IMAGE + 1)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", str(path)) from None
-    if len(data) > MAX_IMAGE:
-        raise InputError(f"more than {MAX_IMAGE} bytes", str(path))
-    return data
 
 
 def _check_volumes(path: str, data: bytes) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 
 from mpwake.spec.errors import InputError
+from mpwake.spec.files import read_bounded
 
 SECTOR = 512
 MAX_IMAGE = 256 << 20
@@ -31,14 +32,7 @@ class BzImage:
 
 def read_image(path: Path) -> BzImage:
     """Read an image. Raises ``InputError`` with the offset where it is none that has a 64-bit entry."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_IMAGE + 1)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", str(path)) from None
-    if len(data) > MAX_IMAGE:
-        raise InputError(f"more than {MAX_IMAGE} bytes", str(path))
-    return decode(data, str(path))
+    return decode(read_bounded(path, MAX_IMAGE), str(path))
 
 
 def decode(data: bytes, name: str) -> BzImage:

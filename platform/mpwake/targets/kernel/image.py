@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import lzma
 import re
-import stat
 import struct
 import zlib
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import attrs
 
 from mpwake.spec.errors import InputError
+from mpwake.spec.files import read_bounded
 from mpwake.targets.kernel.bzimage import MAX_IMAGE, BzImage, decode
 
 MAX_UNPACKED = 256 << 20
@@ -42,19 +42,6 @@ class Image:
         return self.version.split(" ", 1)[0]
 
 
-def _read(path: Path, limit: int) -> bytes:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError("not a regular file", str(path))
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", str(path)) from None
-    if len(data) > limit:
-        raise InputError(f"larger than {limit >> 20} MiB", str(path))
-    return data
-
-
 def _payload(data: bytes, image: BzImage) -> bytes:
     """Return the kernel proper, where Python can unpack it; else nothing."""
     offset, length = struct.unpack_from("<II", data, PAYLOAD)
@@ -69,8 +56,8 @@ def _payload(data: bytes, image: BzImage) -> bytes:
     return b""
 
 
-def _has_of(configuration: str) -> bool:
-    return re.search(r"(?m)^CONFIG_OF=y$", configuration) is not None
+def _has_of(configuration: bytes) -> bool:
+    return re.search(rb"(?m)^CONFIG_OF=y$", configuration) is not None
 
 
 def _tree(path: Path, kernel: bytes, release: str) -> tuple[bool | None, str]:
@@ -78,7 +65,7 @@ def _tree(path: Path, kernel: bytes, release: str) -> tuple[bool | None, str]:
     if kernel:
         return _BINDING in kernel, f"the image {'names' if _BINDING in kernel else 'does not name'} {_BINDING.decode()}"
     beside = path.parent / f"config-{release}"
-    if "/" not in release and beside.is_file() and not _has_of(_read(beside, MAX_CONFIG).decode("utf-8", "replace")):
+    if "/" not in release and beside.is_file() and not _has_of(read_bounded(beside, MAX_CONFIG)):
         return False, f"{beside.name} has no CONFIG_OF"
     return None, ""
 
@@ -88,7 +75,7 @@ def read_image(path: Path) -> Image:
 
     Raises ``InputError`` for what is none, is cut off, or has no 64-bit entry; it names the offset.
     """
-    data = _read(path, MAX_IMAGE)
+    data = read_bounded(path, MAX_IMAGE)
     image = decode(data, str(path))
     if not re.fullmatch(r"[!-~][ -~]*", image.version):
         raise InputError("its version is no printable text", f"{path}: byte {VERSION:#x}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import attrs
 from mpwake.evidence.trace import Event, Trace
 from mpwake.spec import document
 from mpwake.spec.errors import InputError
+from mpwake.spec.files import read_bounded
 from mpwake.spec.requirements import Role
 from mpwake.targets.trace.form import LINES, Carried, End, Footer, Header, Line, Seen, Trial, event_of, trace_of
 
@@ -159,17 +159,7 @@ def _event(line: Seen) -> Event:
 
 def load(path: Path) -> tuple[Recording, bytes]:
     """Read a trace file; return what it holds, and its bytes."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError("not a regular file", str(path))
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", str(path)) from None
-    except ValueError:
-        raise InputError(f"{str(path)!r} is not a path") from None
-    if len(data) > MAX_BYTES:
-        raise InputError(f"more than the {MAX_BYTES >> 20} MiB that are read", str(path))
+    data = read_bounded(path, MAX_BYTES)
     return parse(data, str(path)), data
 
 
