@@ -25,9 +25,9 @@ MAX_PROCESSORS = 16
 ROM_START = 0xF0000
 BOOT = 0x1FC00000
 _PAGES, _CONFIG = BOOT + 0x20, BOOT + 0x100
-_PML5, _PML4, _PDPT = BOOT + 0x1000, BOOT + 0x2000, BOOT + 0x3000
+PML5, PML4, _PDPT = BOOT + 0x1000, BOOT + 0x2000, BOOT + 0x3000
 _BLOCKS, _BLOCK = BOOT + 0x10000, 256
-_POOL_PAGES = 12
+POOL_PAGES = 12
 TELL = 0xE0000000
 REGISTERS = 0xF00
 BOOTS, PARKS, KEEPS_TIME = 1, 0, 2
@@ -38,7 +38,7 @@ _ZERO_PAGE = BOOT + 0x20000
 _COMMAND_LINE = BOOT + 0x21000
 _MAX_COMMAND_LINE = 0x1000
 _SETUP_DATA = BOOT + 0x30000
-_POOLS = BOOT + 0x200000
+POOLS = BOOT + 0x200000
 _ACPI = BOOT - 0x100000
 _SLOT = 4
 _BAR0, _BAR2, _COMMAND = 0x10, 0x18, 0x04
@@ -200,12 +200,12 @@ def firmware(
     yield BOOT, struct.pack("<IIQQ", 0, len(ids) - 1, entry, _ZERO_PAGE)
     yield _PAGES, b"".join(struct.pack("<Q", one.address + REGISTERS) for one in pages if one.traced) + bytes(8)
     yield _CONFIG, b"".join(struct.pack("<II", *pair) for pair in _configuration(pages)) + bytes(8)
-    yield _PML5, struct.pack("<Q", _PML4 | _PRESENT)
-    yield _PML4, struct.pack("<Q", _PDPT | _PRESENT)
+    yield PML5, struct.pack("<Q", PML4 | _PRESENT)
+    yield PML4, struct.pack("<Q", _PDPT | _PRESENT)
     yield _PDPT, struct.pack("<512Q", *(number << 30 | _LARGE | _PRESENT for number in range(512)))
     for number, one in enumerate(ids):
         role = KEEPS_TIME if number == len(ids) - 1 else BOOTS if one == machine.boot_id else PARKS
-        pool = _POOLS + number * _POOL_PAGES * PAGE
+        pool = POOLS + number * POOL_PAGES * PAGE
         yield _BLOCKS + one * _BLOCK, _block(machine, one, role, pool)
 
 
@@ -335,7 +335,7 @@ def _kernel(
         raise NotRealisable(f"a command line of {len(line)} bytes")
     pieces = [(load, image.kernel), (places[-1], machine.initramfs), (_COMMAND_LINE, line)]
     blob = machine.tables.fdt.data if machine.tables.fdt else b""
-    if len(blob) > _POOLS - _SETUP_DATA - 16:
+    if len(blob) > POOLS - _SETUP_DATA - 16:
         raise NotRealisable(f"a DeviceTree of {len(blob)} bytes")
     if blob:
         pieces.append((_SETUP_DATA, struct.pack("<QII", 0, _SETUP_DTB, len(blob)) + blob))
