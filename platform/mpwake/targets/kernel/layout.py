@@ -25,7 +25,7 @@ MAX_PROCESSORS = 16
 ROM_START = 0xF0000
 BOOT = 0x1FC00000
 _PAGES, _CONFIG = BOOT + 0x20, BOOT + 0x100
-PML5, PML4, _PDPT = BOOT + 0x1000, BOOT + 0x2000, BOOT + 0x3000
+PML5, PML4, PDPT = BOOT + 0x1000, BOOT + 0x2000, BOOT + 0x3000
 _BLOCKS, _BLOCK = BOOT + 0x10000, 256
 POOL_PAGES = 12
 TELL = 0xE0000000
@@ -201,8 +201,8 @@ def firmware(
     yield _PAGES, b"".join(struct.pack("<Q", one.address + REGISTERS) for one in pages if one.traced) + bytes(8)
     yield _CONFIG, b"".join(struct.pack("<II", *pair) for pair in _configuration(pages)) + bytes(8)
     yield PML5, struct.pack("<Q", PML4 | _PRESENT)
-    yield PML4, struct.pack("<Q", _PDPT | _PRESENT)
-    yield _PDPT, struct.pack("<512Q", *(number << 30 | _LARGE | _PRESENT for number in range(512)))
+    yield PML4, struct.pack("<Q", PDPT | _PRESENT)
+    yield PDPT, struct.pack("<512Q", *(number << 30 | _LARGE | _PRESENT for number in range(512)))
     for number, one in enumerate(ids):
         role = KEEPS_TIME if number == len(ids) - 1 else BOOTS if one == machine.boot_id else PARKS
         pool = POOLS + number * POOL_PAGES * PAGE
