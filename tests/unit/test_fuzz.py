@@ -7,11 +7,13 @@ from collections import Counter
 import attrs
 import pytest
 from hypothesis import strategies as st
+from hypothesis.internal.conjecture import providers
 
 from mpwake.checks.situations import plan_of
 from mpwake.evidence.exhibit import CodecError
 from mpwake.fuzz import inputs
-from mpwake.fuzz.campaign import ROUND, Tally, Task, database_of, seed_of, work
+from mpwake.fuzz.campaign import ROUND, Lane, Tally, Task, one_round, seed_of, work
+from mpwake.fuzz.database import database_of
 from mpwake.fuzz.inputs import READERS, Reader, examined, input_job
 from mpwake.fuzz.jobs import job_named
 from mpwake.fuzz.judge import COMPARED, WOKEN
@@ -120,6 +122,31 @@ def test_no_two_workers_share_a_seed():
     assert len(set(seeds)) == len(seeds)
 
 
+def test_rounds_one_by_one_are_what_a_worker_does(tmp_path):
+    told_of, lane, rounds = Tally(), Lane(()), []
+    for number in range(20):
+        message, lane = one_round(JOB, Task(examples=600, database=str(tmp_path / "some")), number, lane)
+        told_of.add(message)
+        rounds.append(message.last)
+        if message.last:
+            break
+    whole = carried_out()
+    assert (told(told_of), told_of.examples, told_of.sometimes) == (told(whole), whole.examples, whole.sometimes)
+    assert rounds == [False, False, True]
+
+
+def test_what_else_was_imported_changes_no_draw():
+    def numbers():
+        seen = []
+        job = attrs.evolve(JOB, examine=lambda example: seen.append(example) or Examined())
+        work(job, Task(examples=200), lambda _message: None)
+        return seen
+
+    before = numbers()
+    providers._get_local_constants().integers.add(4711)
+    assert numbers() == before
+
+
 def test_a_time_ends_a_campaign_in_the_middle_of_a_round():
     def slow(_example):
         time.sleep(0.005)
@@ -226,7 +253,7 @@ def test_a_directory_of_another_campaign_is_refused(tmp_path):
 
 
 def test_two_workers_find_what_one_finds(tmp_path):
-    ran(tmp_path, workers=2)
+    ran(tmp_path, examples=1200, workers=2)
     assert {one["found"] for one in summary(tmp_path)["findings"]} == {"1000", "3 odd numbers"}
 
 

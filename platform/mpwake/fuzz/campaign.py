@@ -1,7 +1,8 @@
 """A campaign: rounds of examples, each from a seed of its own, until a number of them or a time is spent.
 
-``work`` is one worker's part. It takes a plain task and tells of what it finds in messages, so that it may run in this
-process, in another, or on another machine; ``Tally`` puts the messages of all workers together.
+``work`` is one worker's part, and ``one_round`` a round of it. Both take a plain task and tell of what they find in
+messages, so that they may run in this process, in another, or on another machine; ``Tally`` puts the messages of all
+workers together.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ import io
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import attrs
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, note, settings, target
-from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 from hypothesis.errors import Flaky, StopTest, Unsatisfiable
 
+from mpwake.fuzz.constants import seeded_alone
+from mpwake.fuzz.database import database_of
 from mpwake.fuzz.problem import Examined, Job, Problem, new_ones
-from mpwake.spec.errors import InputError
+from mpwake.spec.errors import ToolError
 
 ROUND = 200
 MOST_REACHED = 20_000
@@ -71,7 +72,7 @@ class Found:
 
 @attrs.frozen
 class Message:
-    """What a worker tells at the end of a round: what it did since the last, and what it found."""
+    """What a worker tells at the end of a round: what it did since the last, what it found, and if it was its last."""
 
     worker: int
     round: int
@@ -80,23 +81,19 @@ class Message:
     sometimes: Counter[str]
     reached: int
     found: tuple[Found, ...] = ()
+    last: bool = False
+
+
+@attrs.frozen
+class Lane:
+    """What a worker takes along from one round to the next."""
+
+    known: tuple[Problem, ...]
+    counted: int = 0
+    reached: Counter[object] = attrs.field(factory=Counter)
 
 
 Tell = Callable[[Message], None]
-
-
-def database_of(place: str) -> ExampleDatabase | None:
-    """Return a database of examples: a directory, or none. Raises ``InputError`` for one that cannot be had."""
-    if place.startswith("redis://"):
-        raise InputError(
-            f"--database: {place} is not a directory", hint="a database that machines share is not here yet"
-        )
-    try:
-        if place:
-            Path(place).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--database: {error.strerror}", place) from None
-    return DirectoryBasedExampleDatabase(place) if place else None
 
 
 def seed_of(task: Task, number: int) -> int:
@@ -112,7 +109,7 @@ class Worker:
     task: Task
     tell: Tell
     stops: Callable[[], bool]
-    known: list[Problem] = attrs.field(factory=list)
+    known: list[Problem] = attrs.field(default=attrs.Factory(lambda self: list(self.task.known), takes_self=True))
     counted: int = 0
     since: int = 0
     sometimes: Counter[str] = attrs.field(factory=Counter)
@@ -123,30 +120,36 @@ class Worker:
 
     def run(self) -> None:
         """Go round by round until the task is done, and tell of each round."""
-        self.known = list(self.task.known)
         number = self.task.first
-        while True:
-            over = self._round(number)
+        while not self.round(number):
             number += 1
-            if over or len(self.known) > MOST_FINDINGS:
-                return
 
-    def _round(self, number: int) -> bool:
+    def round(self, number: int) -> bool:
+        """Go one round, and tell of it; return whether it was the last."""
         began, over, notes = time.monotonic(), False, dict[str, tuple[str, ...]]()
+        broken: ToolError | None = None
         self.seed = seed_of(self.task, number)
         try:
             self._search(first=number == self.task.first)
         except Over:
             over = True
+        except ToolError as error:
+            broken = error
         except (FoundError, BaseExceptionGroup) as error:
             notes = _notes(error)
         except (Flaky, Unsatisfiable):
             self.sometimes["an example did not show twice what it showed once"] += 1
         found = tuple(self._settled(notes))
-        seconds = time.monotonic() - began
-        self.tell(Message(self.task.worker, number, self.since, seconds, self.sometimes, len(self.reached), found))
+        last = over or self._spent() or len(self.known) > MOST_FINDINGS
+        self.tell(self._message(number, time.monotonic() - began, found, last))
         self.smallest, self.sometimes, self.since = {}, Counter(), 0
-        return over or self._spent()
+        if broken:
+            raise broken
+        return last
+
+    def _message(self, number: int, seconds: float, found: tuple[Found, ...], last: bool) -> Message:
+        worker, reached = self.task.worker, len(self.reached)
+        return Message(worker, number, self.since, seconds, self.sometimes, reached, found, last)
 
     def _settled(self, notes: dict[str, tuple[str, ...]]) -> Iterator[Found]:
         """Yield what the round found, each thing once; what one example shows needs no other."""
@@ -203,7 +206,7 @@ class Worker:
         def examine(example: object) -> None:
             self._examine(example)
 
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), seeded_alone():
             examine()
 
     def _examine(self, example: object) -> None:
@@ -266,6 +269,16 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def work(job: Job, task: Task, tell: Tell, stops: Callable[[], bool] = lambda: False) -> None:
     """Carry out one worker's part, and tell of each round; ``stops`` is asked before every example."""
     Worker(job, task, tell, stops).run()
+
+
+def one_round(
+    job: Job, task: Task, number: int, lane: Lane, stops: Callable[[], bool] = lambda: False
+) -> tuple[Message, Lane]:
+    """Go one round of a worker's part; return what it tells, and what its next round begins with."""
+    messages: list[Message] = []
+    worker = Worker(job, task, messages.append, stops, list(lane.known), lane.counted, reached=Counter(lane.reached))
+    worker.round(number)
+    return messages[0], Lane(tuple(worker.known), worker.counted, worker.reached)
 
 
 @attrs.define
