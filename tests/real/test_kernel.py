@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from mpwake.targets.firmware.corpus import Specimen, corpus
+from mpwake.targets.kernel.run import run as boot
+from support.kernel import archive, machine
 from support.specimens import specimen_file
 from support.tools import run
 
@@ -46,6 +48,17 @@ def test_what_is_known_of_a_kernel_is_found_and_nothing_else(one: Specimen, tmp_
     assert fails == set(one.fails) & set(ASKED)
     open_ = {id for id, result in found.items() if result["verdict"] in ("inconclusive", "error")}
     assert open_ <= set(one.undecided)
+
+
+def test_a_processor_that_is_offline_at_kexec_is_left_alone_by_the_interrupt_for_all() -> None:
+    path = kernel(next(one for one in corpus("kernel") if one.name == "linux-6.12"))
+    line = "console=ttyS0 printk.time=1 printk.devkmsg=on rdinit=/init panic=-1 mpwake.do=off2,kexec"
+    found = boot(machine(path, archive=archive(path), command_line=line, seconds=120.0))
+    assert found.end == "mark"
+    came = [(one.what, one.apic_id) for one in found.seen if one.what in ("jump", "reset")]
+    assert came[:4] == [("jump", 1), ("jump", 2), ("jump", 3), ("reset", 2)]
+    assert sorted(came[4:6]) == [("reset", 1), ("reset", 3)]
+    assert came[6:] == [("jump", 1), ("jump", 2), ("jump", 3)]
 
 
 def test_a_kernel_with_a_devicetree_takes_its_mailbox_from_there(tmp_path: Path) -> None:

@@ -109,6 +109,13 @@ def test_a_kernel_that_finds_the_mailbox_in_a_tree_uses_it() -> None:
     assert [one.apic_id for one in found.seen if one.what == "jump"] == [1, 4]
 
 
+def test_a_kernel_that_is_to_know_of_no_table_has_a_timer_all_the_same() -> None:
+    sentence = "an operating system boots with acpi=off and a MADT"
+    found = booted(sentence=sentence, command_line="console=ttyS0 acpi=off rdinit=/init panic=-1", seconds=60.0)
+    assert found.end == "mark"
+    assert accesses(found.seen) == []
+
+
 def test_five_runs_are_one_trace() -> None:
     first = booted("off1,on1")
     for _ in range(4):

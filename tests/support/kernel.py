@@ -59,10 +59,10 @@ def machine(
     return Machine(**values)  # type: ignore[arg-type]
 
 
-def archive() -> bytes:
-    """Return the initramfs, or skip the test where there is no busybox for it."""
+def archive(kernel: Path | None = None) -> bytes:
+    """Return the initramfs, with a next kernel or without, or skip the test where there is no busybox for it."""
     try:
-        return initramfs.build()
+        return initramfs.build(kernel.read_bytes() if kernel else None)
     except ToolError as error:
         pytest.skip(str(error))
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mpwake.checks.core import Judgement, Unjudged, checks_of, judge
 from mpwake.checks.giveback import VERSION_0
+from mpwake.checks.ipi import ABSENT
 from mpwake.checks.sender import IN_TURN, NEVER, TWICE
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.compose import compose
@@ -224,6 +225,37 @@ def test_a_fault_is_told_with_the_code_at_it() -> None:
     trace = trace_of(recorded(*boot(*IDS), end="reset", faults=(fault,)), trial(IN_TURN))
     (one,) = trace.of(Kind.FAULT)
     assert (one.value, one.note, one.facts["rip"], one.facts["error"]) == (0x9E018, "#PF", 0x9A14E, 0xA)
+
+
+def by_ipis(cpu: int, apic: int, *after: Seen) -> list[Seen]:
+    """One start by INIT and SIPI."""
+    up = line(f"smpboot: ++++++++++++++++++++=_---CPU UP  {cpu}", 7)
+    sent = [(0x310, apic << 24), (0x300, 0xC500), (0x310, apic << 24), (0x300, 0x699)]
+    return [up, *(Seen("apic", 0, 0.0, offset, 4, value) for offset, value in sent), *after]
+
+
+RUNS = line("smpboot: Stack at about (____ptrval____)", 7)
+ONLINE = (line("smp: Brought up 1 node, 2 CPUs"), own("cpus 0=0 1=1"), own("known "), own("present 3"))
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [("CPU2 failed to report alive state", -1), ("smpboot: do_boot_cpu failed(-1) to wakeup CPU#2", -1), (None, 0)],
+)
+def test_a_start_by_ipis_that_is_waited_for_tells_how_it_ended(said: str | None, code: int) -> None:
+    one = trial(ABSENT)
+    absent = by_ipis(2, 2, *([line(said, 3)] if said else []))
+    seen = [*(line(text) for text in BOOTED), *by_ipis(1, 1, RUNS), *absent, *ONLINE]
+    trace = trace_of(recorded(*seen, trial_=one), one)
+    assert [one.value for one in trace.of(Kind.RETURN)] == [0, code]
+    assert [one.value for one in trace.of(Kind.ALIVE)] == [1]
+    assert judged("IPI-15", trace).verdict is (Verdict.PASS if said else Verdict.FAIL)
+
+
+def test_a_start_by_ipis_that_nothing_tells_the_end_of_is_inconclusive() -> None:
+    one = trial(ABSENT)
+    seen = [*(line(text) for text in BOOTED), *by_ipis(1, 1), *by_ipis(2, 2)]
+    assert judged("IPI-15", trace_of(recorded(*seen, trial_=one), one)).verdict is Verdict.INCONCLUSIVE
 
 
 def test_init_and_start_up_ipis_are_told_with_whom_they_are_for() -> None:

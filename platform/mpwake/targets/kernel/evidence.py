@@ -33,6 +33,9 @@ NOT_SEEN = ("free", "routine", "hypercall", "cache", "entries", "own use", "rese
 _OPS = {"on": "online", "off": "offline", "kexec": "kexec", "crash": "crash"}
 _UP = re.compile(r".*CPU UP +(\d+)")
 _FAILED = re.compile(r".*do_boot_cpu failed\((-?\d+)\) to wakeup CPU#(\d+)")
+_SILENT = re.compile(r"CPU(\d+) failed to report alive state")
+# What a processor says itself, once it has begun to run.
+_RUNS = re.compile(r"(smpboot: )?Stack at about ")
 _DONE = re.compile(rf"{MARK} (\w+)(?: (\d+))? -> (\d+)(.*)")
 _PLACED = re.compile(r"(?:__)?memblock_reserve: \[(?:mem )?(0x[0-9a-f]+)-(0x[0-9a-f]+)\]")
 _MEMBLOCK = re.compile(r"(__)?memblock_|\s*(memory|reserved)(\[0x|\.cnt)|MEMBLOCK ")
@@ -126,6 +129,11 @@ class Teller:
     def report(self) -> Report:
         """What the init of this kernel tells."""
         return self.reports[self.kernel - 1] if 0 < self.kernel <= len(self.reports) else Report()
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether the kernel was told to wait for each processor before it starts the next, by whatever means."""
+        return bool(self.trial.absent)
 
     def put(self, agent: int, kind: Kind, value: int = 0, note: str = "", **more: Fact) -> None:
         """Add an event at the time that has come; ``offset``, ``width`` and ``target`` are its own, the rest facts."""
@@ -258,6 +266,10 @@ class Teller:
             self._failed(int(failed[2]), int(failed[1]))
         elif re.match(r"(smp: )?Brought up ", line.text):
             self._end_start()
+        elif self.one_by_one and (silent := _SILENT.match(line.text)):
+            self._failed(int(silent[1]), NOT_TOLD)
+        elif self.one_by_one and self.asked and _RUNS.match(line.text):
+            self._lives(self._named(self.asked.cpu), "it says where its stack is")
 
     def _begin(self) -> None:
         """Tell that a kernel begins, and whom it finds, as its init will tell."""
@@ -302,7 +314,7 @@ class Teller:
     def _end_start(self) -> None:
         """Tell that the start before has returned, as the kernel has gone on; by IPIs it may not be complete then."""
         if self.asked and not self.asked.own:
-            if self.used:
+            if self.used or self.one_by_one:
                 self._return(0)
             self.asked = None
 

@@ -38,6 +38,8 @@ SAID = (
 )
 CRASH_KERNEL = "192M"
 PLACING = "memblock=debug"
+# Kernels before 6.5 know no other way.
+ONE_BY_ONE = "cpuhp.parallel=off"
 _ASKED = {"online": "on", "offline": "off", "kexec": "kexec", "crash": "crash"}
 
 
@@ -58,6 +60,8 @@ def machine_of(one: Trial, image: Image, backend: Backend = "tcg") -> Machine:
     words = [line, *SAID, *(["noapic"] if one.tables.madt is None else [])]
     if one.placing:
         words.append(PLACING)
+    if one.absent:
+        words.append(ONE_BY_ONE)
     if asked:
         words.append(f"mpwake.do={','.join(asked)}")
     if "crash" in asked:
@@ -87,7 +91,7 @@ def key_of(one: Trial) -> str:
     return repr(
         (
             *(published, tables.memory_map, line and line.text, tables.mailbox, one.mailbox, one.boot_id, parked),
-            *(one.actions, one.fill, one.reset_vector, one.seconds, one.placing),
+            *(one.actions, one.fill, one.reset_vector, one.seconds, one.placing, one.absent),
         )
     )
 

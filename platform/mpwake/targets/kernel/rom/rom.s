@@ -52,6 +52,8 @@
 .set ICR,        0xFEE00300
 .set SVR,        0xFEE000F0
 .set EOI,        0xFEE000B0
+.set LINT0,      0xFEE00350
+.set LINT1,      0xFEE00360
 .set ROM_PAGE,   0xF0000
 .set CODE32,     0x08
 .set CODE64,     0x10
@@ -109,6 +111,10 @@ long_mode:
         mov     al, 0xFF                # every interrupt of the 8259s masked
         out     0x21, al
         out     0xA1, al
+        mov     ebx, SVR                # what they let through goes to the one that boots: virtual wire mode, for an
+        mov     dword ptr [rbx], 0x1FF  # operating system that is not to look for an APIC
+        mov     dword ptr [rbx + LINT0 - SVR], 0x8700
+        mov     dword ptr [rbx + LINT1 - SVR], 0x8400
         mov     rsi, offset B_CONFIG
 configure:
         lodsd
