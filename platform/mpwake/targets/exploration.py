@@ -315,7 +315,13 @@ def _line(both: Sides, machine: Machine, setup: Setup, taken: Taken) -> Step:
         elif not text or (word not in ("none", "return", "request") and not did):
             at, text = named[pc], written(agent.operations[pc]) if pc < len(agent.operations) else "end"
         did += _did(word, offset, width, value, setup, machine)
-    return Step(taken.agent, at, text, did=tuple(did))
+    return Step(taken.agent, at, text, did=tuple(_counted(did)))
+
+
+def _counted(did: list[str]) -> Iterator[str]:
+    for what, same in itertools.groupby(did):
+        count = len(list(same))
+        yield f"{what}, {count} times" if count > 1 else what
 
 
 def _did(word: str, offset: int, width: int, value: int, setup: Setup, machine: Machine) -> Iterator[str]:

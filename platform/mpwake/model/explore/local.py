@@ -3,6 +3,10 @@
 A **step** is one access (a load, a store, a landing) with the computations around it that nobody else can see; a
 request is taken with the first access after it. With ``glued=False`` a step is one operation, as in ``docs/model.md``.
 
+A poll that counts down may give up at any of its loads, whatever the count: nobody can tell polls that fail one after
+the other from fewer of them. The count is no part of a local state then. That is so where nothing reads it after a poll
+that has succeeded.
+
 A **cell** is something that steps read and write outside the local state: bytes of the page that no access divides, and
 bits that belong to the sender alone (requests left, APIC IDs woken, requests given up). Values are plain unsigned ints.
 """
@@ -23,6 +27,7 @@ SENDER = 0
 MASK = (1 << 64) - 1
 PAGE_CELL, LEFT, WOKEN, GIVEN_UP = range(4)
 LONGEST = 10_000
+MOST_POLLS = 20_000
 NOBODY = -1
 Cell = tuple[int, int]
 _ACCESSES = frozenset({Op.LOAD, Op.STORE, Op.POLL, Op.JUMP, Op.ENTER, Op.RESET})
@@ -83,11 +88,13 @@ class Outcome(NamedTuple):
 class Action(NamedTuple):
     """Something that an agent can do in a local state: its program (0), or the k-th buffered store (k).
 
-    ``request`` is the one that the step takes, or None; -1 is the end of the requests.
+    ``request`` is the one that the step takes, or None; -1 is the end of the requests. ``expires`` is the end of a
+    poll whose count is used up.
     """
 
     number: int
     request: int | None = None
+    expires: bool = False
 
 
 @attrs.frozen(auto_exc=True)
@@ -187,14 +194,25 @@ class Side:
                 yield Action(0, NOBODY)
             else:
                 yield Action(0)
+                if self._gives_up(local):
+                    yield Action(0, expires=True)
         if self.memory == "tso":
             yield from (Action(1),) if local.buffer else ()
         else:
             yield from (Action(slot + 1) for slot in range(len(local.buffer)) if _may_drain(local.buffer, slot))
 
+    def uncounted(self, pc: int) -> bool:
+        """Say whether a row is a poll whose count tells nobody anything while it polls."""
+        row = self.rows[pc]
+        return self.glued and row[0] == Op.POLL and row[7] >= 0 and row[7] not in self.live[row[6]]
+
+    def _gives_up(self, local: Local) -> bool:
+        return self.uncounted(local.pc) and local.registers[self.rows[local.pc][7]] > 0
+
     def step(self, local: Local, action: Action, read: Read) -> Outcome | None:
         """Carry out an action, or return None when it changes nothing. Raises what ``read`` raises."""
         run = _Run(self, local, read)
+        run.expires = action.expires
         if action.number:
             run.drain(action.number - 1)
             if self.glued:
@@ -262,6 +280,7 @@ class _Run:
         self.told: list[Told] = []
         self.operations = 0
         self.accessed: Op | None = None
+        self.expires = False
 
     def read(self, cell: Cell) -> int:
         return self.writes[cell] if cell in self.writes else self.outside(cell)
@@ -388,11 +407,29 @@ class _Run:
 
     def poll(self, row: ROW) -> int:
         if holds(row[3], self._load(row[1], row[2]), self.value(row[4], row[5])):
-            return row[6]
+            if not self.expires:
+                return row[6]
+            self.operations -= 1
+            return self.pc
         if row[7] < 0:
             return self.pc
+        if self.side.uncounted(self.pc):
+            return self._give_up(row)
         self.registers[row[7]] = (self.registers[row[7]] - 1) & MASK
         return self.pc if self.registers[row[7]] else self.pc + 1
+
+    def _give_up(self, row: ROW) -> int:
+        # All polls that are left, one after the other, or as yet none.
+        polls = self.registers[row[7]]
+        if not self.expires:
+            self.operations -= 1
+            return self.pc
+        if polls > MOST_POLLS:
+            raise Unexplorable(f"it gives up after {polls} polls, more than a schedule of steps is written with")
+        self.operations += polls - 1
+        self.registers[row[7]] = 0
+        self.expires = False
+        return self.pc + 1
 
     def jump(self, row: ROW) -> int:
         self.told.append(Told("landing", value=self.value(row[1], row[2])))
