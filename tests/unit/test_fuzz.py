@@ -45,7 +45,7 @@ def examine(example):
     )
 
 
-def write(example, _problems, folder, slug):
+def write(example, _problems, folder, slug, _origin):
     (folder / f"{slug}.json").write_text(json.dumps(example), encoding="utf-8")
     return (f"{slug}.json",)
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import click
 
+from mpwake.cli import weights
 from mpwake.fuzz.campaign import Found
 from mpwake.fuzz.problem import Problem
 from mpwake.fuzz.run import SUMMARY, Campaign, Wanted, run, taken_up
+from mpwake.spec.editions import ACPI_EDITIONS, Edition
 from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Role, Weight, requirement
 from mpwake.spec.verdicts import EXIT_INCOMPLETE, TABLE, Verdict
@@ -79,13 +81,17 @@ def lines(campaign: Campaign) -> Iterator[str]:
 
 def _verdict(campaign: Campaign) -> str:
     failed = dict.fromkeys(one.requirement for one in campaign.problems if one.weight is Weight.CONFORMANCE)
-    other = dict.fromkeys(one.requirement for one in campaign.problems if one.weight not in (None, Weight.CONFORMANCE))
+    light = [one for one in campaign.problems if one.weight not in (None, Weight.CONFORMANCE)]
+    counted = dict.fromkeys(one.requirement for one in light if one.weight in campaign.wanted.strict)
+    other = dict.fromkeys(one.requirement for one in light if one.weight not in campaign.wanted.strict)
     kinds = [one for one in campaign.problems if one.weight is None]
     parts = []
     if failed:
         parts.append(
             f"non-conforming: {_counted(len(failed), 'requirement fails', 'requirements fail')} ({', '.join(failed)})"
         )
+    if counted:
+        parts.append(f"counted with --strict: {', '.join(counted)}")
     if other:
         parts.append(f"other findings: {', '.join(other)}")
     if kinds:
@@ -126,6 +132,8 @@ def _progress(campaign: Campaign, fresh: tuple[Found, ...]) -> None:
 @click.option(
     "--role", type=click.Choice(["receiver", "sender"]), help="Which side of a model; its AP loop unless given."
 )
+@click.option("--edition", type=click.Choice([one.value for one in ACPI_EDITIONS]), help="Edition to be held against.")
+@click.option("--strict", default="", metavar="WEIGHT,...", help=f"Fail on these too: {', '.join(weights.STRICT)}.")
 @click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="For what is found.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
@@ -138,6 +146,8 @@ def fuzz_command(
     workers: int,
     database: str | None,
     role: str | None,
+    edition: str | None,
+    strict: str,
     out: Path,
     form: str,
 ) -> int:
@@ -157,13 +167,14 @@ def fuzz_command(
     from mpwake.fuzz.jobs import job_named
 
     seconds = seconds_of(time_) if time_ else None
+    counting = frozenset({Weight.CONFORMANCE, *map(Weight, weights.strict(strict))})
     count = examples if examples or seconds else EXAMPLES
-    job = job_named(location, Role(role) if role else None, out)
+    job = job_named(location, Role(role) if role else None, out, Edition(edition) if edition else None)
     if job is None:
         click.echo(f"{location}: no AP loop that an operating system sees", err=True)
         return EXIT_INCOMPLETE
     kept = str(out / "examples") if database is None else database
-    campaign = taken_up(job, Wanted(out, seed, count, seconds, workers, kept))
+    campaign = taken_up(job, Wanted(out, seed, count, seconds, workers, kept, counting))
     interrupt = interrupt or Interrupt()
     run(campaign, interrupt, _progress)
     click.echo(json.dumps(campaign.plain(), indent=2) if form == "json" else "\n".join(lines(campaign)))

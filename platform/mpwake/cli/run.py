@@ -12,10 +12,11 @@ from pathlib import Path
 
 import click
 
+from mpwake.cli import weights
 from mpwake.reporting import allure, files
 from mpwake.spec.editions import ACPI_EDITIONS, Edition
-from mpwake.spec.errors import InputError, did_you_mean
-from mpwake.spec.requirements import Role, Weight
+from mpwake.spec.errors import InputError
+from mpwake.spec.requirements import Role
 from mpwake.suite import events
 from mpwake.suite.catalogue import Scenario
 from mpwake.suite.engine import Options, run
@@ -28,21 +29,12 @@ from mpwake.targets.trace.save import saving
 STREAM = "events.ndjson"
 REPORTS = ("results.json", "junit.xml", "report.html")
 ALLURE = "allure-results"
-STRICT = [weight.value for weight in Weight if weight is not Weight.CONFORMANCE]
 
 
 def _is_target(word: str) -> bool:
     if word.endswith((".yaml", ".yml")) or re.match(r"[a-z]+:", word):
         return True
     return not re.search(r"\.feature(:\d+)?$", word) and ("/" in word or Path(word).is_file())
-
-
-def _strict(words: str) -> tuple[str, ...]:
-    chosen = tuple(word for word in words.split(",") if word)
-    for word in chosen:
-        if word not in STRICT:
-            raise InputError(f"--strict: {word!r} is not a weight", hint=did_you_mean(word, STRICT))
-    return chosen
 
 
 def _prepare(out: Path) -> Path:
@@ -119,7 +111,7 @@ def _run(target: Target, scenarios: tuple[Scenario, ...], options: Options, out:
 @click.option("--with", "extra", multiple=True, metavar="[KIND:]FILE", help="Further evidence for a tables: target.")
 @click.option("--role", type=click.Choice([role.value for role in Role]), multiple=True, help="Only this role.")
 @click.option("--edition", type=click.Choice([one.value for one in ACPI_EDITIONS]), help="Edition to be held against.")
-@click.option("--strict", default="", metavar="WEIGHT,...", help=f"Fail on these too: {', '.join(STRICT)}.")
+@click.option("--strict", default="", metavar="WEIGHT,...", help=f"Fail on these too: {', '.join(weights.STRICT)}.")
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Seed of the run.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports/out"), show_default=True)
 @click.option("--save-traces", "traces", type=click.Path(path_type=Path), metavar="FILE", help="Save what is seen.")
@@ -156,7 +148,7 @@ def run_command(
         target, selection = _open(words, extra, edition)
         roles = frozenset(Role(one) for one in role) & target.roles if role else target.roles
         scenarios = select(selection or target.selects, roles, target.platform)
-        options = Options(_strict(strict), seed, tuple(sys.argv[1:]), interrupt)
+        options = Options(weights.strict(strict), seed, tuple(sys.argv[1:]), interrupt)
         with saving(target, roles, seed, traces) as saved:
             result = _run(saved, scenarios, options, out, quiet)
         write_reports(result, out)

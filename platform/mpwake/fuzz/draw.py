@@ -46,12 +46,14 @@ POINTS: tuple[Point, ...] = ("acknowledgement", "command", "id", "vector")
 class Can:
     """What can be done to an AP loop, and to the processors in it.
 
-    ``reset`` them, choose their ``ids``, play a hostile ``host``, have it pause them (``pauses``) and let them begin
-    late (``holds``), or change what firmware hands over (``tables``); ``lenient`` tells of a TDX module that may be so.
+    ``reset`` them, with bits of CR4 set (``cr4``), choose their ``ids``, play a hostile ``host``, have it pause them
+    (``pauses``) and let them begin late (``holds``), or change what firmware hands over (``tables``); ``lenient`` tells
+    of a TDX module that may be so.
     ``ticks`` and ``memories`` are the schedules.
     """
 
     reset: bool = False
+    cr4: bool = True
     ids: bool = True
     host: bool = False
     pauses: bool = True
@@ -117,12 +119,13 @@ def _apic(whom: int | str, ids: tuple[int, ...]) -> int:
     }[whom]
 
 
-def _steps(ops: tuple[str, ...]) -> st.SearchStrategy[Step]:
+def _steps(ops: tuple[str, ...], cr4: bool) -> st.SearchStrategy[Step]:
     own = st.integers(0, MOST - 1)
     whom = st.one_of(own, own, own, st.sampled_from(WHOM))
     number = st.sampled_from(COMMANDS) | st.integers(0, 0xFFFF)
     values: dict[str, st.SearchStrategy[int]] = {op: st.sampled_from(some) for op, some in _VALUES.items()}
     values |= {"command": number, "stale": number}
+    values |= {} if cr4 else {"reset": st.just(0), "again": st.just(0)}
     return st.one_of(*(st.builds(Step, st.just(op), whom, values.get(op, st.just(0))) for op in ops))
 
 
@@ -183,10 +186,11 @@ def _scripts(can: Can) -> st.SearchStrategy[Script]:
         )
     )
     free = script(
-        _free, st.lists(_steps((*_OPS, "reset", "again") if can.reset else _OPS), min_size=1, max_size=LONGEST)
+        _free, st.lists(_steps((*_OPS, "reset", "again") if can.reset else _OPS, can.cr4), min_size=1, max_size=LONGEST)
     )
     ops = st.lists(st.sampled_from(("wake", "overwrite")), min_size=1, max_size=MOST)
-    resets = [script(_again, own, st.just(0) | st.sampled_from(CR4))] * 2 if can.reset else []
+    bits = st.just(0) | st.sampled_from(CR4) if can.cr4 else st.just(0)
+    resets = [script(_again, own, bits)] * 2 if can.reset else []
     return st.one_of(
         free,
         script(_single, st.sampled_from(("wake", "overwrite", "test")), own | st.just("all")),

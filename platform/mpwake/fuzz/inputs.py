@@ -6,6 +6,7 @@ the same are there, they are asked too: where they disagree, the case is kept, t
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
 import time
@@ -25,8 +26,8 @@ from mpwake.evidence.tables import Tables
 from mpwake.fuzz import mutate
 from mpwake.fuzz.others import entries_of_iasl, rewritten_by_dtc
 from mpwake.fuzz.problem import BREAKS, Examined, Job, Problem, shape_of
-from mpwake.fuzz.write import atomically
-from mpwake.model.scenario import Drawn, Interleaving, ScenarioFile
+from mpwake.fuzz.write import atomically, save
+from mpwake.model.scenario import Drawn, Interleaving, Origin, Reading, ScenarioFile
 from mpwake.spec import document
 from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.spec.requirements import Role
@@ -223,8 +224,11 @@ def input_job(name: str) -> Job:
         raise InputError(f"nothing to fuzz is called {name!r}", hint=did_you_mean(name, READERS))
     one = READERS[name]
 
-    def write(data: bytes, _problems: tuple[Problem, ...], folder: Path, slug: str) -> tuple[str, ...]:
-        return (atomically(folder / f"{slug}.{one.suffix}", data),)
+    def write(data: bytes, problems: tuple[Problem, ...], folder: Path, slug: str, origin: Origin) -> tuple[str, ...]:
+        file = atomically(folder / f"{slug}.{one.suffix}", data)
+        digest = hashlib.sha256(data).hexdigest()
+        shows = tuple(problem.key for problem in problems)
+        return (save(folder / f"{slug}.yaml", Reading("scenario", name, file, digest, shows, origin)), file)
 
     return Job(
         name=name,

@@ -9,8 +9,9 @@ import attrs
 
 from mpwake.fuzz.loops import job_of, of_model, of_target
 from mpwake.fuzz.problem import Job
-from mpwake.fuzz.senders import sender_job
+from mpwake.fuzz.senders import BringUp, sender_job
 from mpwake.fuzz.write import save
+from mpwake.spec import document
 from mpwake.spec.changes import apply
 from mpwake.spec.document import Node
 from mpwake.spec.editions import Edition
@@ -21,39 +22,45 @@ from mpwake.targets import open_target
 from mpwake.targets.model import Driver, Platform, decode_platform, driver_of, load_platform
 
 
-def job_named(location: str, role: Role | None, out: Path) -> Job | None:
+def job_named(location: str, role: Role | None, out: Path, edition: Edition | None = None) -> Job | None:
     """Return what a location names, or None for an image without an AP loop. Raises ``InputError`` for what is none.
 
-    ``role`` is the side of a model that is asked for; the AP loop where there is one, unless given. What a scenario
-    file has to name, and has no file, is written into ``out``.
+    ``role`` is the side of a model that is asked for; the AP loop where there is one, unless given. ``edition`` goes
+    before the target's own. What a scenario file has to name, and has no file, is written into ``out``.
     """
     kind, _, rest = location.partition(":")
     if kind in ("tables", "suite"):
         from mpwake.fuzz.inputs import input_job
 
+        if edition is not None:
+            raise InputError(f"--edition: {location} is held against none")
         return input_job(location)
     if kind == "mutant":
-        return _of_mutant(rest, out)
-    if kind == "model" or (location.endswith((".yaml", ".yml")) and not _is_code(location)):
-        return _of_platform(location, rest or location, role)
+        return _of_mutant(rest, out, edition)
+    if kind == "model":
+        return _of_platform(location, rest or "reference", role, edition)
     target = open_target(location)
+    if target.kind == "model":
+        return _of_platform(location, _declared(Path(location)), role, edition)
     if target.kind == "firmware" and target.parks is None:
         return None
     from mpwake.targets.firmware.replay import digest
 
-    return job_of(of_target(target, location), digest(target))
+    target = target.held_to(edition, "chosen with --edition") if edition else target
+    return job_of(of_target(target, location, edition is not None), digest(target))
 
 
-def _is_code(location: str) -> bool:
-    return open_target(location).kind != "model"
+def _declared(path: Path) -> str:
+    """Return the platform that a target YAML of the kind model names."""
+    name = str(document.load(path).value["location"].value)
+    return str(path.parent / name) if name.endswith((".yaml", ".yml")) else name or "reference"
 
 
-def _of_platform(location: str, name: str, role: Role | None) -> Job:
-    node = load_platform(name)
-    return _of_node(location, node, role, name)
+def _of_platform(location: str, name: str, role: Role | None, edition: Edition | None) -> Job:
+    return _of_node(location, load_platform(name), role, name, edition)
 
 
-def _of_mutant(name: str, out: Path) -> Job:
+def _of_mutant(name: str, out: Path, edition: Edition | None) -> Job:
     known = {mutant.id: (mutant, node) for mutant, node in declared() if mutant.role is not Role.TABLES}
     if name not in known:
         raise InputError(f"no mutant {name!r} of an AP loop or a bring-up", hint=did_you_mean(name, known))
@@ -63,16 +70,17 @@ def _of_mutant(name: str, out: Path) -> Job:
     file = out / f"{name}.platform.yaml"
     platform = decode_platform(node)
     save(file, attrs.evolve(platform, edition=mutant.edition or platform.edition))
-    return _of_node(f"mutant:{name}", load_platform(str(file)), mutant.role, str(file))
+    return _of_node(f"mutant:{name}", load_platform(str(file)), mutant.role, str(file), edition)
 
 
-def _of_node(location: str, node: Node, role: Role | None, name: str) -> Job:
+def _of_node(location: str, node: Node, role: Role | None, name: str, chosen: Edition | None) -> Job:
     platform = decode_platform(node)
     driver, role = _side(platform, role, location)
     code = hashlib.sha256(repr(node.plain()).encode()).hexdigest()
+    edition = chosen or Edition(platform.edition)
     if role is Role.SENDER:
-        return sender_job(location, driver, Edition(platform.edition), name, code)
-    return job_of(of_model(location, driver, Edition(platform.edition), name), code)
+        return sender_job(BringUp(location, driver, edition, name, chosen is not None), code)
+    return job_of(of_model(location, driver, edition, name, chosen is not None), code)
 
 
 def _side(platform: Platform, role: Role | None, location: str) -> tuple[Driver, Role]:

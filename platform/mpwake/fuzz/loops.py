@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -13,13 +13,14 @@ from mpwake.checks.traffic import told
 from mpwake.evidence.trace import Trace
 from mpwake.fuzz.draw import Can, Case, cases
 from mpwake.fuzz.judge import COMPARED, WOKEN, of_receiver
-from mpwake.fuzz.problem import Examined, Job, Problem
+from mpwake.fuzz.problem import BROKEN, Examined, Job, Problem, shape_of
 from mpwake.fuzz.reference import reference_of
-from mpwake.fuzz.write import feature_of, save
+from mpwake.fuzz.write import feature_of, of_receivers, save
 from mpwake.model.environment import Host
 from mpwake.model.probe import Probe, Request
-from mpwake.model.scenario import Drawn, ScenarioFile
+from mpwake.model.scenario import Drawn, Origin, ScenarioFile
 from mpwake.spec.editions import Edition
+from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Role
 from mpwake.targets.base import Target
 from mpwake.targets.drawn import player
@@ -27,6 +28,8 @@ from mpwake.targets.model import Driver
 
 T = TypeVar("T")
 Play = Callable[[Case], Trace]
+OFTEN = 2
+UNSTEADY = "a real processor did not show again what it showed"
 _WORDS = {
     "wake": "wakes {id:#x} at {value:#x}",
     "test": "sends Test to {id:#x}",
@@ -48,22 +51,44 @@ _WORDS = {
 
 @attrs.frozen
 class Loop:
-    """An AP loop, what can be done to it, and how a file names it."""
+    """An AP loop, what can be done to it, and how a file names it.
+
+    ``edition`` is the one that it is held against, ``chosen`` whether somebody has chosen it. Real processors take no
+    seed: what they show once is shown ``often`` times more, or it is no finding.
+    """
 
     name: str
     edition: Edition
     can: Can
     play: Play
     document: Callable[[Case, tuple[str, ...], str | None, Path], ScenarioFile | Drawn]
+    chosen: bool = False
+    often: int = 0
 
     def plan(self, case: Case) -> Plan:
         """Return what a trial does, step by step."""
         return plan_of(case.probe, self.edition)
 
     def examine(self, case: Case) -> Examined:
-        """Run a trial and judge it."""
+        """Run a trial and judge it; what a program's own processors do not show again is left out."""
+        seen = self._examined(case)
+        for _ in range(self.often):
+            if not seen.problems:
+                break
+            again = {one.key for one in self._examined(case).problems}
+            steady = tuple(one for one in seen.problems if one.key in again)
+            seen.sometimes[UNSTEADY] += len(steady) < len(seen.problems)
+            seen = attrs.evolve(seen, problems=steady)
+        return seen
+
+    def _examined(self, case: Case) -> Examined:
         honest = attrs.evolve(case, probe=attrs.evolve(case.probe, host=Host()))
-        return of_receiver(self.plan(case), self.play(case), lambda: self.play(honest))
+        try:
+            return of_receiver(self.plan(case), self.play(case), lambda: self.play(honest))
+        except InputError as error:
+            if not self.often:
+                raise
+            return Examined((Problem("", shape_of(error.message), str(error), "an answer", kind=BROKEN),))
 
     def told(self, case: Case) -> tuple[str, ...]:
         """Write a trial: who is parked, what is done, and under which schedule."""
@@ -72,14 +97,19 @@ class Loop:
         host = [line for line in (_host(probe.host),) if line]
         return (f"parked: {ids}", *host, *map(phrase, probe.requests), f"schedule: {_schedule(case)}")
 
-    def write(self, case: Case, problems: tuple[Problem, ...], folder: Path, slug: str) -> tuple[str, ...]:
+    def write(
+        self, case: Case, problems: tuple[Problem, ...], folder: Path, slug: str, origin: Origin
+    ) -> tuple[str, ...]:
         """Write a trial into a folder: a scenario that can be run again, and the feature that it would be."""
         ids = tuple(dict.fromkeys(one.requirement for one in problems if one.requirement))
         other = reference_of(self.edition) if any(not one.requirement for one in problems) else None
         says = sentence(case.probe)
         case = attrs.evolve(case, probe=attrs.evolve(case.probe, says=says))
-        written = save(folder / f"{slug}.yaml", self.document(case, ids, other, folder))
-        return (written, feature_of(folder / f"{slug}.feature", self.plan(case), says, problems, self.name))
+        edition: Any = self.edition.value if self.chosen else None
+        file = attrs.evolve(self.document(case, ids, other, folder), edition=edition, found=origin)
+        written = save(folder / f"{slug}.yaml", file)
+        checks = of_receivers(self.plan(case))
+        return (written, feature_of(folder / f"{slug}.feature", says, problems, self.name, checks))
 
 
 def _host(host: Host) -> str:
@@ -146,7 +176,7 @@ def _dense(ids: tuple[int, ...]) -> bool:
     return ids == tuple(range(1, len(ids) + 1))
 
 
-def of_model(name: str, driver: Driver, edition: Edition, platform: str) -> Loop:
+def of_model(name: str, driver: Driver, edition: Edition, platform: str, chosen: bool = False) -> Loop:
     """Return an AP loop of the model; ``platform`` is what a file calls its platform."""
     from mpwake.model.probe import trial
 
@@ -167,26 +197,16 @@ def of_model(name: str, driver: Driver, edition: Edition, platform: str) -> Loop
             reference=reference,  # type: ignore[arg-type]
         )
 
-    return Loop(name, edition, can, play, document)
+    return Loop(name, edition, can, play, document, chosen)
 
 
-def of_target(target: Target, location: str) -> Loop:
+def of_target(target: Target, location: str, chosen: bool = False) -> Loop:
     """Return the AP loop of a target that is no model. Raises ``InputError`` where there is none."""
     from mpwake.targets.firmware.replay import pinned
 
     plays, edition = player(target), target.settled().edition
     assert edition is not None
-    stage = target.parks(1) if target.parks else None
-    can = Can(
-        reset=stage is not None and stage.resettable,
-        ids=stage is not None and not target.indexed,
-        host=stage is not None and bool(stage.facts.get("confidential")),
-        pauses=stage is not None,
-        holds=False,
-        lenient=stage is not None,
-        ticks=False,
-        memories=("sc",),
-    )
+    can, program = _can(target), target.program
 
     def play(case: Case) -> Trace:
         return plays(case.probe, case.schedule.seed, case.strict)
@@ -203,15 +223,34 @@ def of_target(target: Target, location: str) -> Loop:
             reference=reference,  # type: ignore[arg-type]
         )
 
-    return Loop(target.name, edition, can, play, document)
+    return Loop(location if program else target.name, edition, can, play, document, chosen, OFTEN if program else 0)
+
+
+def _can(target: Target) -> Can:
+    if target.program is not None:
+        resets = "reset" in target.program.capabilities
+        return Can(reset=resets, cr4=False, pauses=False, holds=False, ticks=False, memories=("sc",))
+    assert target.parks is not None
+    stage = target.parks(1)
+    return Can(
+        reset=stage.resettable,
+        ids=not target.indexed,
+        host=bool(stage.facts.get("confidential")),
+        holds=False,
+        lenient=True,
+        ticks=False,
+        memories=("sc",),
+    )
 
 
 def job_of(loop: Loop, digest: str) -> Job:
     """Return the fuzzing of an AP loop."""
+    options = (f"--edition {loop.edition.value}",) if loop.chosen else ()
     return Job(
         name=loop.name,
         about=f"receiver, held against {loop.edition.value} and beside the loop {reference_of(loop.edition)}",
-        digest=digest,
+        digest=" ".join((digest, *options)),
+        options=options,
         strategy=cases(loop.can),
         examine=loop.examine,
         told=loop.told,

@@ -11,9 +11,10 @@ from typing import Any
 import attrs
 from hypothesis.strategies import SearchStrategy
 
+from mpwake.model.scenario import Origin
 from mpwake.spec.requirements import Weight
 
-BREAKS = "the suite breaks"
+BREAKS, BROKEN = "the suite breaks", "the program breaks"
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+")
 _OFTEN = re.compile(r" \(\d+ times of \d+\)")
 _LIST = re.compile(r"(N(?: at N)?)(?:, \1)+")
@@ -62,8 +63,8 @@ class Job:
     """What is fuzzed: how an example is drawn, examined, told of in lines, and written into a folder.
 
     ``simpler`` yields examples with something left out that Hypothesis leaves in. ``needed`` are the things that must
-    have happened once, else nothing was shown. ``digest`` stands for the code under test. ``size`` orders examples;
-    ``write`` returns the files that it made.
+    have happened once, else nothing was shown. ``digest`` stands for the code under test, ``options`` for what was said
+    of it on the command line. ``size`` orders examples; ``write`` returns the files that it made.
     """
 
     name: str
@@ -73,8 +74,9 @@ class Job:
     examine: Callable[[Any], Examined]
     told: Callable[[Any], Sequence[str]]
     size: Callable[[Any], tuple[int, ...]]
-    write: Callable[[Any, tuple[Problem, ...], Path, str], tuple[str, ...]]
+    write: Callable[[Any, tuple[Problem, ...], Path, str, Origin], tuple[str, ...]]
     needed: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     simpler: Callable[[Any], Iterator[Any]] = lambda _example: iter(())
 
 

@@ -17,8 +17,9 @@ from typing import Any
 import attrs
 
 from mpwake.fuzz.campaign import SHRINKS, Found, Message, Tally, Task, work
-from mpwake.fuzz.problem import BREAKS, Job, Problem
+from mpwake.fuzz.problem import BREAKS, BROKEN, Job, Problem
 from mpwake.fuzz.write import atomically
+from mpwake.model.scenario import Origin
 from mpwake.spec.errors import InputError, ToolError
 from mpwake.spec.requirements import Weight
 from mpwake.spec.verdicts import Verdict
@@ -33,7 +34,10 @@ _SLUG = re.compile(r"[^a-z0-9]+")
 
 @attrs.frozen
 class Wanted:
-    """What is asked of a campaign: the seed, where it ends, how many workers, and the directories that it uses."""
+    """What is asked of a campaign: the seed, where it ends, how many workers, and the directories that it uses.
+
+    ``strict`` are the weights whose findings fail it.
+    """
 
     out: Path
     seed: int = 0
@@ -41,6 +45,7 @@ class Wanted:
     seconds: float | None = None
     workers: int = 1
     database: str = ""
+    strict: frozenset[Weight] = STRICT
 
 
 @attrs.define
@@ -66,11 +71,15 @@ class Campaign:
         """What must happen once, and never did."""
         return tuple(one for one in self.job.needed if not self.tally.sometimes[one])
 
-    def verdict(self, strict: frozenset[Weight] = STRICT) -> Verdict:
-        """Error where the suite breaks; fail with what counts; inconclusive where nothing was shown; pass otherwise."""
-        if any(one.kind == BREAKS for one in self.problems):
+    def verdict(self) -> Verdict:
+        """Return the verdict.
+
+        Error where the suite breaks, or a program under test; fail with what counts; inconclusive where nothing was
+        shown; pass otherwise.
+        """
+        if any(one.kind in (BREAKS, BROKEN) for one in self.problems):
             return Verdict.ERROR
-        if any(one.weight in strict for one in self.problems):
+        if any(one.weight in self.wanted.strict for one in self.problems):
             return Verdict.FAIL
         return Verdict.INCONCLUSIVE if self.missing else Verdict.PASS
 
@@ -85,13 +94,22 @@ class Campaign:
     def _is_new(self, found: Found) -> bool:
         return not any(one.explains(found.problems[0]) for one in self.known)
 
+    @property
+    def again(self) -> str:
+        """The command that finds the same again, in an empty directory."""
+        wanted = self.wanted
+        bounds = {"examples": wanted.examples, "workers": wanted.workers if wanted.workers > 1 else None}
+        given = (f"--{name} {value}" for name, value in bounds.items() if value is not None)
+        return " ".join(("mpwake fuzz", self.job.name, *self.job.options, f"--seed {wanted.seed}", *given))
+
     def _written(self, found: Found) -> tuple[str, ...]:
         key = found.problems[0].key
         if key in self.files:
             slug = Path(self.files[key][0]).stem
         else:
             slug = _slug(found.problems[0], {Path(name).stem for names in self.files.values() for name in names})
-        return self.job.write(found.example, found.problems, self.wanted.out, slug)
+        origin = Origin(self.again, found.seed, tuple(line for line in found.notes if line.strip()))
+        return self.job.write(found.example, found.problems, self.wanted.out, slug, origin)
 
     def save(self) -> None:
         """Write the summary anew."""
@@ -128,7 +146,7 @@ class Campaign:
             "example": list(one.told),
             "files": list(self.files.get(one.problems[0].key, ())),
             "seed": one.seed,
-            "again": f"mpwake fuzz {self.job.name} --seed {self.wanted.seed}",
+            "again": self.again,
             "notes": list(one.notes),
             "problems": [_of_problem(problem) for problem in one.problems],
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from mpwake.fuzz.problem import Problem
 from mpwake.spec import document
 from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Role, requirement
+
+Checks = Callable[[Problem], Check | None]
 
 
 def atomically(path: Path, data: str | bytes) -> str:
@@ -27,23 +29,35 @@ def atomically(path: Path, data: str | bytes) -> str:
     return path.name
 
 
+def of_receivers(plan: Plan) -> Checks:
+    """Return what finds the check of an AP loop that a trial is judged by."""
+
+    def checks(one: Problem) -> Check | None:
+        return next((check for check in checks_of(one.requirement, Role.RECEIVER) if asks(check, plan)), None)
+
+    return checks
+
+
 def save(path: Path, value: Any) -> str:
     """Write a document; return its name."""
     return atomically(path, document.dump(value))
 
 
-def feature_of(path: Path, plan: Plan, says: str, problems: tuple[Problem, ...], name: str) -> str:
-    """Write the scenarios, one for each requirement that fails, as a feature says them; return the file's name."""
-    return atomically(path, "\n".join(_feature(path, plan, says, problems, name)) + "\n")
+def feature_of(path: Path, says: str, problems: tuple[Problem, ...], name: str, checks: Checks) -> str:
+    """Write the scenarios, one for each requirement that fails, as a feature says them; return the file's name.
+
+    ``checks`` returns the check of a problem's requirement, or None where it is a difference and no failure.
+    """
+    return atomically(path, "\n".join(_feature(path, says, problems, name, checks)) + "\n")
 
 
-def _feature(path: Path, plan: Plan, says: str, problems: tuple[Problem, ...], name: str) -> Iterator[str]:
+def _feature(path: Path, says: str, problems: tuple[Problem, ...], name: str, checks: Checks) -> Iterator[str]:
     scenario = path.with_suffix(".yaml").name
     yield f"# Found by mpwake fuzz {name}; `mpwake replay {scenario}` shows it again."
-    yield f"# What the When says is the probe of {scenario}."
+    yield f"# What the When says stands in {scenario}."
     yield "Feature: What a fuzzer found"
     for one in problems:
-        check = next((check for check in checks_of(one.requirement, Role.RECEIVER) if asks(check, plan)), None)
+        check = checks(one)
         yield ""
         yield from _of_check(check, says) if check else _of_difference(one, says)
 

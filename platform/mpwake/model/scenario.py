@@ -14,6 +14,21 @@ from mpwake.spec.document import described
 from mpwake.spec.requirements import Role
 
 Reference = Literal["acpi-6.4", "acpi-6.6"]
+AcpiEdition = Literal["acpi-6.4", "acpi-6.5", "acpi-6.6"]
+
+
+@attrs.frozen
+class Origin:
+    """How a fuzzer came to a scenario, and what finds it again."""
+
+    again: str = described("The command that finds it again, in an empty directory")
+    seed: int = described("The seed of the round in which it was found")
+    notes: tuple[str, ...] = described("What Hypothesis noted of the example", ())
+
+    def told(self) -> tuple[str, ...]:
+        """Return it as the notes that a report has on its subject."""
+        noted = (f"Hypothesis noted: {'; '.join(self.notes)}",) if self.notes else ()
+        return (f"found by {self.again}, in the round of seed {self.seed}", *noted)
 
 
 @attrs.frozen
@@ -33,6 +48,8 @@ class ScenarioFile:
         None,
     )
     reference: Reference | None = described("An AP loop that keeps to ACPI, from which this one differs here", None)
+    edition: AcpiEdition | None = described("Edition to be held against; that of the platform unless given", None)
+    found: Origin | None = described("How a fuzzer came to it", None)
 
     def __attrs_post_init__(self) -> None:
         if self.role is Role.TABLES:
@@ -106,6 +123,20 @@ class Drawn:
     seed: int = described("What the order of instructions is drawn from; a program's own processors take none", 0)
     module: Literal["strict", "lenient"] = described("The TDX module that is played", "strict")
     reference: Reference | None = described("An AP loop that keeps to ACPI, from which this one differs here", None)
+    edition: AcpiEdition | None = described("Edition to be held against; that of the target unless given", None)
+    found: Origin | None = described("How a fuzzer came to it", None)
 
     def __attrs_post_init__(self) -> None:
         _names_something(self.requirements, self.reference)
+
+
+@attrs.frozen
+class Reading:
+    """Bytes that a reader of the suite was given; ``mpwake fuzz`` writes these."""
+
+    kind: Literal["scenario"] = described("scenario")
+    reader: str = described("Who reads them, as mpwake fuzz calls it")
+    file: str = described("The bytes; a relative path counts from this file")
+    sha256: str = described("Their SHA-256")
+    shows: tuple[str, ...] = described("What they showed: a kind and a shape each")
+    found: Origin | None = described("How a fuzzer came to them", None)

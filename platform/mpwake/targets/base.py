@@ -16,6 +16,7 @@ from mpwake.spec.requirements import Role
 
 if TYPE_CHECKING:
     from mpwake.targets.firmware.stage import Stage
+    from mpwake.targets.runner.drive import Runner
 
 
 @attrs.frozen
@@ -35,7 +36,8 @@ class Target:
     that it declares, with the reason, or None; ``notes`` are what the reader noticed and a person should know.
     ``selects`` are the requirements that it can be judged by, where these are not all. ``platform`` is the name of the
     model's platform that it is, if it is one: features of its own belong to it. ``parks`` puts so many processors of
-    machine code into its loop; ``indexed`` says that their APIC IDs can only be their numbers.
+    machine code into its loop; ``indexed`` says that their APIC IDs can only be their numbers. ``program`` is a program
+    of somebody's that runs processors.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class Target:
     platform: str = ""
     parks: Callable[[int], Stage] | None = None
     indexed: bool = False
+    program: Runner | None = None
 
     @property
     def roles(self) -> frozenset[Role]:

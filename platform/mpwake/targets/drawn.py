@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -14,9 +15,13 @@ from mpwake.model.probe import Probe
 from mpwake.model.scenario import Drawn
 from mpwake.spec import document
 from mpwake.spec.document import Node
+from mpwake.spec.editions import Edition
 from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Role
 from mpwake.targets.base import Source, Target
+
+if TYPE_CHECKING:
+    from mpwake.targets.runner.drive import Runner
 
 CHANGED = "fuzz it again; this was found for other code"
 Play = Callable[[Probe, int, bool], Trace]
@@ -29,8 +34,8 @@ def player(target: Target) -> Play:
     """
     if target.parks is not None:
         return _machine_code(target)
-    if target.kind == "runner" and target.name.startswith("runner:"):
-        return _program(target)
+    if target.program is not None:
+        return _program(target.program)
     raise InputError(
         f"{target.name} has no AP loop that can be driven", hint="model:PLATFORM, firmware:IMAGE, runner:PROGRAM"
     )
@@ -49,10 +54,8 @@ def _machine_code(target: Target) -> Play:
     return play
 
 
-def _program(target: Target) -> Play:
-    from mpwake.targets.runner.drive import Runner, trials
-
-    runner = Runner(target.name, (str(Path(target.name.removeprefix("runner:")).absolute()),))
+def _program(runner: Runner) -> Play:
+    from mpwake.targets.runner.drive import trials
 
     def play(probe: Probe, _seed: int, _strict: bool) -> Trace:
         return next(iter(trials(runner, probe)))
@@ -68,6 +71,7 @@ def open_drawn(path: Path, node: Node) -> Target:
     target = reopened(one.target, node.value["target"], path.parent, CHANGED)
     if target.indexed and one.probe.ids != tuple(range(1, len(one.probe.ids) + 1)):
         raise node.value["probe"].error("the APIC ID is the processor's index in this code", "ids are 1, 2, 3, ...")
+    target = target.held_to(Edition(one.edition), "the scenario says so") if one.edition else target
     play, edition = player(target), target.settled().edition
     assert edition is not None
 
@@ -82,6 +86,10 @@ def open_drawn(path: Path, node: Node) -> Target:
         driven={Role.RECEIVER: attrs.evolve(Behaviour(drive), edition=edition)},
         edition=target.edition,
         edition_reason=target.edition_reason,
-        notes=(f"{len(one.probe.requests)} requests to {target.name}, from the seed {one.seed}", *target.notes),
+        notes=(
+            f"{len(one.probe.requests)} requests to {target.name}, from the seed {one.seed}",
+            *(one.found.told() if one.found else ()),
+            *target.notes,
+        ),
         selects=one.requirements,
     )

@@ -49,12 +49,17 @@ def open_whole(path: Path) -> Target:
         target = _of_code(path, node)
         _check_requirements(node, next(iter(target.driven)))
         return target
+    if isinstance(node.value, dict) and "reader" in node.value:
+        raise InputError(
+            "is an input of the suite's own readers, and drives nothing", str(path), f"mpwake replay {path}"
+        )
     scenario = document.decode(node, ScenarioFile)
     _check_requirements(node, scenario.role)
     platform = decode_platform(load_platform(scenario.platform))
+    edition = Edition(scenario.edition or platform.edition)
     behaviour = behaviour_of(platform, scenario.role)
     if scenario.agent is not None:
-        behaviour = behaviour or Behaviour(lambda _sentence, _seed: (), Edition(platform.edition))
+        behaviour = behaviour or Behaviour(lambda _sentence, _seed: (), edition)
     if behaviour is None:
         raise node.value["platform"].error(f"{scenario.platform} has nothing in the role {scenario.role.value}")
 
@@ -62,9 +67,10 @@ def open_whole(path: Path) -> Target:
         kind="scenario",
         name=f"scenario:{path}",
         sources=(Source(str(path), "scenario", path.read_bytes()),),
-        driven={scenario.role: attrs.evolve(behaviour, drive=_driver(scenario, node, Edition(platform.edition)))},
-        edition=Edition(platform.edition),
-        edition_reason="its platform keeps to it",
+        driven={scenario.role: attrs.evolve(behaviour, drive=_driver(scenario, node, edition))},
+        edition=edition,
+        edition_reason="the scenario says so" if scenario.edition else "its platform keeps to it",
+        notes=scenario.found.told() if scenario.found else (),
         selects=scenario.requirements,
     )
 

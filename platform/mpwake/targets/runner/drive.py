@@ -48,10 +48,11 @@ _KINDS = {"load": Kind.LOAD, "visible": Kind.STORE, "request": Kind.REQUEST, "re
 
 @attrs.define
 class Runner:
-    """A program under test, and what is known of its pace: the seconds of its slowest answer."""
+    """A program under test, what it offers, and what is known of its pace: the seconds of its slowest answer."""
 
     name: str
     command: tuple[str, ...]
+    capabilities: tuple[str, ...] = ()
     slowest: float = 0.0
 
     @property

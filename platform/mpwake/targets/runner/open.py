@@ -32,6 +32,7 @@ def open_runner(path: Path, arguments: tuple[str, ...] = ()) -> Target:
         raise InputError("is not executable", str(path), f"chmod +x {path}")
     runner = Runner(f"runner:{path}", command)
     hello = meet(runner)
+    runner.capabilities = hello.capabilities
     driver = Driver(runner)
     offered = f" and offers {', '.join(hello.capabilities)}" if hello.capabilities else ""
     return Target(
@@ -42,6 +43,7 @@ def open_runner(path: Path, arguments: tuple[str, ...] = ()) -> Target:
         edition=Edition(hello.edition) if hello.edition else None,
         edition_reason="the program says so" if hello.edition else "",
         notes=(f"it calls itself {hello.name}{offered}",),
+        program=runner,
     )
 
 
