@@ -1,12 +1,18 @@
-"""What the explorer is for: time-outs of any length."""
+"""What the explorer is for: time-outs of any length; and that what it has found is kept."""
 
 from __future__ import annotations
 
 import functools
 import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 import pytest
 
 from mpwake.model.agent import load_agent
@@ -16,7 +22,9 @@ from mpwake.model.explore.search import Bounds, Search
 from mpwake.model.explore.tables import Setup
 from mpwake.model.program import compile_node
 from mpwake.spec import document
+from mpwake.spec.errors import InputError
 from mpwake.targets.exploration import Task, explore, probe_of, setup_of, sides
+from support.cli import environment, mpwake
 
 NO = Reductions(symmetry=False, partial_order=False)
 reference = functools.cache(lambda: sides("reference"))
@@ -86,3 +94,40 @@ def test_more_polls_than_a_schedule_has_steps_are_not_explored() -> None:
 
     with pytest.raises(Unexplorable, match="gives up after 10000000 polls"):
         Behaviours(setup(gives_up("asterinas", 10_000_000), "acpi-6.4", 1, "sc"))
+
+
+# Checkpoints
+
+LONG = ("explore", "reference", "--aps", "7", "--no-symmetry", "--no-por", "--format", "json")
+
+
+def test_what_sigkill_ends_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    command = [sys.executable, "-m", "mpwake", *LONG, "--checkpoint", str(kept), "--every", "0.1"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL) as process:
+        ends = time.monotonic() + 120
+        while not kept.exists() and process.poll() is None and time.monotonic() < ends:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    with np.load(kept) as file:
+        before = len(file["table"])
+    again = mpwake(*LONG, "--resume", kept, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    told = json.loads(again.stdout)
+    assert 0 < before < told["states"]
+    whole = seen(setup(load_agent("os-reference"), "acpi-6.6", 7, "tso"))[0]
+    assert (told["states"], told["transitions"], told["complete"]) == (whole.states, whole.transitions, True)
+
+
+def test_a_search_that_a_bound_ended_goes_on_with_a_wider_one(tmp_path: Path) -> None:
+    task = Task("reference", 5, reductions=NO, bounds=Bounds(states=9_000), checkpoint=tmp_path / "kept")
+    assert "more than 9000 states" in explore(task).exploration.incomplete
+    wider = explore(attrs.evolve(task, bounds=Bounds(), checkpoint=None, resume=tmp_path / "kept")).exploration
+    assert wider == explore(Task("reference", 5, reductions=NO)).exploration
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    task = Task("reference", 4, reductions=NO, checkpoint=tmp_path / "nowhere" / "kept", every=0)
+    with pytest.raises(InputError, match="--checkpoint: No such file"):
+        explore(task)

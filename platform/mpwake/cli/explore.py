@@ -145,6 +145,7 @@ MODEL_ONLY = {
     "por": "--no-por",
     "memory_limit": "--memory-limit",
     "checkpoint": "--checkpoint",
+    "every": "--every",
     "resume": "--resume",
 }
 
@@ -164,7 +165,10 @@ MODEL_ONLY = {
 )
 @click.option("--no-por", "por", is_flag=True, flag_value=False, default=True, help="Take no step out of its order.")
 @click.option("--memory-limit", type=click.IntRange(16), default=8192, metavar="MIB", help="For the states [8192].")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Where Ctrl-C leaves what was found.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Where what was found is kept.")
+@click.option(
+    "--every", type=click.FloatRange(0.1), default=60, metavar="SECONDS", help="How often it is kept there [60]."
+)
 @click.option("--resume", type=click.Path(path_type=Path, exists=True), help="Go on from there.")
 @click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="For a violation.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -178,7 +182,8 @@ def explore_command(context: click.Context, /, location: str, out: Path, form: s
     shortest schedule to where that is not so is shown, and written as a scenario that mpwake run takes.
 
     \b
-    For the model only: --memory, --order, --tests, --no-symmetry, --no-por, --memory-limit, --checkpoint, --resume.
+    For the model only: --memory, --order, --tests, --no-symmetry, --no-por, --memory-limit, --checkpoint,
+    --every, --resume.
     Exit codes: 0 all holds, 1 a violation, 2 bad usage or input, 3 the suite broke,
     4 nothing decided: no AP loop, a bound was reached, or nothing was ever woken.
     """

@@ -37,6 +37,7 @@ def explore_model(
     por: bool,
     memory_limit: int,
     checkpoint: Path | None,
+    every: float,
     resume: Path | None,
 ) -> int:
     """Explore a platform of the model, print what was found, and return the exit code."""
@@ -45,7 +46,7 @@ def explore_model(
     from mpwake.targets.exploration import Task, explore
 
     reductions, bounds = Reductions(symmetry, por), Bounds(states or STATES, memory_limit << 20)
-    task = Task(platform, aps, memory, agent, order == "any", tests, reductions, bounds, checkpoint, resume)
+    task = Task(platform, aps, memory, agent, order == "any", tests, reductions, bounds, checkpoint, resume, every)
     began = time.perf_counter()
     with interrupt.awaited():
         explored = explore(task, _listener(interrupt))

@@ -7,6 +7,7 @@ platform has there, else a bring-up or an AP loop that keeps to ACPI.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -30,7 +31,8 @@ from mpwake.model.explore.liveness import live_registers
 from mpwake.model.explore.local import NOBODY, Unexplorable
 from mpwake.model.explore.monitors import RACES, SAYS, Wrong
 from mpwake.model.explore.paths import Taken
-from mpwake.model.explore.search import Bounds, Listener
+from mpwake.model.explore.search import Bounds, Listener, Progress
+from mpwake.model.explore.search import Search as Running
 from mpwake.model.explore.tables import Setup
 from mpwake.model.probe import BOOT_ID, Probe, Request, Schedule, page_of
 from mpwake.model.program import INDEX, Program, compile_node
@@ -127,6 +129,7 @@ class Task:
     bounds: Bounds = Bounds()
     checkpoint: Path | None = None
     resume: Path | None = None
+    every: float = 60
 
 
 @attrs.frozen(eq=False)
@@ -206,12 +209,51 @@ def _searched(task: Task, exploration: Search, listener: Listener | None) -> Res
             search.restore(task.resume)
         except (ValueError, OSError) as error:
             raise InputError(f"--resume: {error}", str(task.resume)) from None
-    try:
+    if task.checkpoint is None:
         return exploration.run(search, listener)
+    kept = Checkpoints(search, task.checkpoint, task.every)
+    try:
+        result = exploration.run(search, kept.listener(listener))
     except BaseException:
-        if task.checkpoint:
-            search.save(task.checkpoint)
+        kept.save()
         raise
+    if search.incomplete and not search.hits:
+        kept.save()
+    return result
+
+
+class Checkpoints:
+    """What a search has found, kept in a file every so many seconds, so that nothing that ends it loses more."""
+
+    # Of the time that a search takes, at most this part goes into keeping it.
+    SHARE = 0.1
+
+    def __init__(self, search: Running, path: Path, every: float) -> None:
+        self.search = search
+        self.path = path
+        self.every = every
+        self.due = time.monotonic() + every
+
+    def save(self) -> None:
+        """Write the file. Raises ``InputError`` where that cannot be."""
+        began = time.monotonic()
+        try:
+            self.search.save(self.path)
+        except OSError as error:
+            raise InputError(f"--checkpoint: {error.strerror}", str(self.path)) from None
+        now = time.monotonic()
+        self.due = now + max(self.every, (now - began) / self.SHARE)
+
+    def listener(self, following: Listener | None) -> Listener:
+        """Return a listener that writes the file when it is time, before it calls another one."""
+
+        def listen(one: Progress) -> None:
+            if time.monotonic() >= self.due:
+                self.save()
+            if following:
+                following(one)
+
+        return listen
 
 
 def _judged(
