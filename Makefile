@@ -1,12 +1,13 @@
 # make run: the main job.  make test: all tests.  Each makes the virtual environment that it needs.
-.PHONY: run test lint docs bench bench-firmware clean help
+.PHONY: run test lint docs bench bench-firmware bench-explore clean help
 
 help:
 	@echo "make run    judge the reference platform; reports go to reports/out/"
 	@echo "make test   lint, types, imports, the built wheel, and all tests (tox)"
 	@echo "make lint   the quick part of it: ruff, feature linter, imports, mypy"
 	@echo "make docs   a page for each requirement, in docs/site/"
-	@echo "make bench  the benchmarks, side by side; make bench-firmware those of machine code"
+	@echo "make bench  the benchmarks, side by side; make bench-firmware those of machine code;"
+	@echo "           make bench-explore the explorer's, beside SPIN and C"
 	@echo "make clean  take away what the others made"
 
 .venv/.made: pyproject.toml .ci/find-python
@@ -38,6 +39,9 @@ bench: .venv/.made
 bench-firmware: .venv/.made
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[firmware]'
 	.venv/bin/python benchmarks/firmware.py
+
+bench-explore: .venv/.made
+	.venv/bin/python benchmarks/explore.py
 
 clean:
 	rm -rf .venv .venv-tox .tox reports/out docs/site tests/.cache
