@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mpwake.cli import weights
 from mpwake.fuzz.campaign import Found
-from mpwake.fuzz.problem import Problem
+from mpwake.fuzz.database import REDIS
+from mpwake.fuzz.problem import Job, Problem
 from mpwake.fuzz.run import SUMMARY, Campaign, Wanted, run, taken_up
 from mpwake.spec.editions import ACPI_EDITIONS, Edition
 from mpwake.spec.errors import InputError
@@ -20,6 +23,9 @@ from mpwake.spec.requirements import Role, Weight, requirement
 from mpwake.spec.verdicts import EXIT_INCOMPLETE, TABLE, Verdict
 from mpwake.suite.errors import Interrupted
 from mpwake.suite.interrupt import Interrupt
+
+if TYPE_CHECKING:
+    from mpwake.fuzz.cluster import Cluster
 
 OUT = Path("reports/out/fuzz")
 EXAMPLES = 2000
@@ -120,14 +126,35 @@ def _progress(campaign: Campaign, fresh: tuple[Found, ...]) -> None:
             click.echo(f"\r{_head(one.problems[0])}\n", err=True, nl=False)
 
 
+def _there(
+    scheduler: str | None, job: Job, location: str, role: Role | None, edition: Edition | None
+) -> contextlib.AbstractContextManager[Cluster | None]:
+    if scheduler is None:
+        return contextlib.nullcontext()
+    from mpwake.fuzz.cluster import on_cluster
+
+    return on_cluster(scheduler, job, location, role, edition)
+
+
+def _database(given: str | None, scheduler: str | None, out: Path) -> str:
+    if given is None:
+        return "" if scheduler else str(out / "examples")
+    if scheduler and given and not given.startswith(REDIS):
+        raise InputError(f"--database: the machines of a cluster do not share {given}", hint="redis://HOST:PORT")
+    return given
+
+
 @click.command("fuzz", short_help="Do anything that can be done, in any order.")
 @click.argument("location", metavar="TARGET")
 @click.option("--examples", type=click.IntRange(1), help=f"How many; {EXAMPLES} unless --time is given.")
 @click.option("--time", "time_", metavar="TIME", help="How long: 90s, 10m, 2h.")
 @click.option("--seed", type=click.IntRange(0, (1 << 40) - 1), default=0, show_default=True, help="To do it again.")
-@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
+@click.option("--workers", type=click.IntRange(1, 4096), help="Processes; 1 unless given, or all of a cluster.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster that does the work: tcp://HOST:PORT.")
 @click.option(
-    "--database", metavar="DIR", help="Where examples are kept and tried first; beside the findings unless given."
+    "--database",
+    metavar="DIR|redis://...",
+    help="Where examples are kept and tried first; beside the findings unless given.",
 )
 @click.option(
     "--role", type=click.Choice(["receiver", "sender"]), help="Which side of a model; its AP loop unless given."
@@ -143,7 +170,8 @@ def fuzz_command(
     examples: int | None,
     time_: str | None,
     seed: int,
-    workers: int,
+    workers: int | None,
+    scheduler: str | None,
     database: str | None,
     role: str | None,
     edition: str | None,
@@ -169,14 +197,17 @@ def fuzz_command(
     seconds = seconds_of(time_) if time_ else None
     counting = frozenset({Weight.CONFORMANCE, *map(Weight, weights.strict(strict))})
     count = examples if examples or seconds else EXAMPLES
-    job = job_named(location, Role(role) if role else None, out, Edition(edition) if edition else None)
+    chosen = Edition(edition) if edition else None
+    job = job_named(location, Role(role) if role else None, out, chosen)
     if job is None:
         click.echo(f"{location}: no AP loop that an operating system sees", err=True)
         return EXIT_INCOMPLETE
-    kept = str(out / "examples") if database is None else database
-    campaign = taken_up(job, Wanted(out, seed, count, seconds, workers, kept, counting))
     interrupt = interrupt or Interrupt()
-    run(campaign, interrupt, _progress)
+    kept = _database(database, scheduler, out)
+    with _there(scheduler, job, location, Role(role) if role else None, chosen) as cluster:
+        workers = workers or (cluster.workers if cluster else 1)
+        campaign = taken_up(job, Wanted(out, seed, count, seconds, workers, kept, counting))
+        run(campaign, interrupt, _progress, cluster.carry_out if cluster else None)
     click.echo(json.dumps(campaign.plain(), indent=2) if form == "json" else "\n".join(lines(campaign)))
     if interrupt.asked:
         raise Interrupted

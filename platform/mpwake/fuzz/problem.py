@@ -64,7 +64,8 @@ class Job:
 
     ``simpler`` yields examples with something left out that Hypothesis leaves in. ``needed`` are the things that must
     have happened once, else nothing was shown. ``digest`` stands for the code under test, ``options`` for what was said
-    of it on the command line. ``size`` orders examples; ``write`` returns the files that it made.
+    of it on the command line. ``platform`` is what its examples call their platform, where they name one. ``size``
+    orders examples; ``write`` returns the files that it made.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Job:
     write: Callable[[Any, tuple[Problem, ...], Path, str, Origin], tuple[str, ...]]
     needed: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    platform: str = ""
     simpler: Callable[[Any], Iterator[Any]] = lambda _example: iter(())
 
 

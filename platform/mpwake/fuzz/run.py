@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing
 import queue
 import re
 import signal
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from multiprocessing.synchronize import Event as Flag
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import attrs
 
 from mpwake.fuzz.campaign import SHRINKS, Found, Message, Tally, Task, work
+from mpwake.fuzz.database import database_of
 from mpwake.fuzz.problem import BREAKS, BROKEN, Job, Problem
 from mpwake.fuzz.write import atomically
 from mpwake.model.scenario import Origin
@@ -59,6 +61,7 @@ class Campaign:
     earlier: list[dict[str, Any]] = attrs.field(factory=list)
     known: tuple[Problem, ...] = ()
     before: float = 0.0
+    first: int = 0
     state: str = "running"
 
     @property
@@ -127,6 +130,7 @@ class Campaign:
             "about": self.job.about,
             "digest": self.job.digest,
             "seed": self.wanted.seed,
+            "workers": self.wanted.workers,
             "state": self.state,
             "verdict": self.verdict().value,
             "examples": self.tally.examples,
@@ -199,15 +203,66 @@ def _fill(campaign: Campaign, plain: dict[str, Any]) -> None:
     campaign.tally.examples, campaign.tally.rounds = int(plain["examples"]), int(plain["rounds"])
     campaign.tally.sometimes = Counter({str(name): int(count) for name, count in plain["sometimes"].items()})
     campaign.before = float(plain["seconds"])
+    seeds = campaign.tally.rounds * int(plain.get("workers", 1))
+    campaign.first = -(-seeds // campaign.wanted.workers)
 
 
-def run(campaign: Campaign, interrupt: Interrupt, tell: Callable[[Campaign, tuple[Found, ...]], None]) -> None:
-    """Carry a campaign out. Ctrl-C ends it with all findings kept; ``tell`` is told of each round."""
+Take = Callable[[Message], None]
+Stops = Callable[[], bool]
+CarryOut = Callable[[tuple[Task, ...], Stops, Take], None]
+
+
+@attrs.define
+class InTurn:
+    """Gives messages on in the order of rounds, and in each of workers, whoever is quicker.
+
+    So the findings, and the names of their files, hang on the seed and on no machine's pace.
+    """
+
+    take: Take
+    turns: deque[tuple[int, int]]
+    held: dict[tuple[int, int], Message] = attrs.field(factory=dict)
+
+    def put(self, one: Message) -> None:
+        """Take a message, and give on all whose turn it is."""
+        self.held[one.round, one.worker] = one
+        while self.turns and self.turns[0] in self.held:
+            message = self.held.pop(self.turns.popleft())
+            self.take(message)
+            if not message.last:
+                self.turns.append((message.round + 1, message.worker))
+
+    def end(self) -> None:
+        """Give on what is left, where those before it will not come any more."""
+        for turn in sorted(self.held):
+            self.take(self.held.pop(turn))
+
+
+def run(
+    campaign: Campaign,
+    interrupt: Interrupt,
+    tell: Callable[[Campaign, tuple[Found, ...]], None],
+    carry_out: CarryOut | None = None,
+) -> None:
+    """Carry a campaign out. Ctrl-C ends it with all findings kept; ``tell`` is told of each round.
+
+    ``carry_out`` does the work elsewhere; here, with a process for each worker, unless given. Raises ``InputError``
+    where the database of examples cannot be had.
+    """
+    database_of(campaign.wanted.database)
     campaign.save()
-    with interrupt.awaited():
-        _carry_out(campaign, lambda: interrupt.asked > 0, lambda message: tell(campaign, campaign.take(message)))
-    campaign.state = "interrupted" if interrupt.asked else "done"
-    campaign.save()
+    tasks = tuple(_tasks(campaign))
+    carry_out = carry_out or functools.partial(_carry_out, campaign.job)
+    turns = InTurn(lambda one: tell(campaign, campaign.take(one)), deque((one.first, one.worker) for one in tasks))
+    state = "broken"
+    try:
+        with interrupt.awaited():
+            carry_out(tasks, lambda: interrupt.asked > 0, turns.put)
+        state = "done"
+    finally:
+        turns.end()
+        campaign.state = "interrupted" if interrupt.asked else state
+        campaign.save()
 
 
 def _tasks(campaign: Campaign) -> Iterator[Task]:
@@ -223,7 +278,7 @@ def _tasks(campaign: Campaign) -> Iterator[Task]:
             seed=wanted.seed,
             worker=worker,
             workers=wanted.workers,
-            first=campaign.tally.rounds,
+            first=campaign.first,
             examples=share,
             until=until,
             database=wanted.database,
@@ -231,17 +286,13 @@ def _tasks(campaign: Campaign) -> Iterator[Task]:
         )
 
 
-Take = Callable[[Message], None]
-
-
-def _carry_out(campaign: Campaign, stops: Callable[[], bool], take: Take) -> None:
-    tasks = list(_tasks(campaign))
+def _carry_out(job: Job, tasks: tuple[Task, ...], stops: Stops, take: Take) -> None:
     if len(tasks) == 1:
-        work(campaign.job, tasks[0], take, stops)
+        work(job, tasks[0], take, stops)
         return
     context = multiprocessing.get_context("fork")
     results, stop = context.Queue(), context.Event()
-    processes = [context.Process(target=_there, args=(campaign.job, one, results, stop), daemon=True) for one in tasks]
+    processes = [context.Process(target=_there, args=(job, one, results, stop), daemon=True) for one in tasks]
     for one in processes:
         one.start()
     try:
@@ -252,9 +303,7 @@ def _carry_out(campaign: Campaign, stops: Callable[[], bool], take: Take) -> Non
             one.join(2 * SHRINKS)
 
 
-def _gather(
-    running: int, results: Any, stop: Flag, stops: Callable[[], bool], take: Take, alive: Callable[[], bool]
-) -> None:
+def _gather(running: int, results: Any, stop: Flag, stops: Stops, take: Take, alive: Callable[[], bool]) -> None:
     while running:
         if stops():
             stop.set()
@@ -267,6 +316,8 @@ def _gather(
             continue
         if isinstance(message, Message):
             take(message)
+        elif isinstance(message, InputError):
+            raise message
         elif message:
             raise ToolError(f"a worker of the campaign broke: {message}")
         else:
@@ -279,5 +330,7 @@ def _there(job: Job, task: Task, results: Any, stop: Flag) -> None:
     try:
         work(job, task, results.put, stop.is_set)
         results.put(None)
+    except InputError as error:
+        results.put(error)
     except Exception as error:
         results.put(f"{type(error).__name__}: {error}")

@@ -112,6 +112,7 @@ def sender_job(one: BringUp, digest: str) -> Job:
         about=f"sender, held against {one.edition.value}",
         digest=" ".join((digest, *options)),
         options=options,
+        platform=one.platform,
         strategy=drawn | boots(one.platform) if one.driver.system and one.edition is NEWEST else drawn,
         examine=one.examine,
         told=told,
