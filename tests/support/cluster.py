@@ -49,7 +49,7 @@ class Cluster:
 @contextlib.contextmanager
 def cluster(folder: Path, **more: str) -> Iterator[Cluster]:
     """Start a cluster whose files are in a folder, and end it."""
-    place = str(Path(__file__).parent.parent)
+    place = os.pathsep.join(filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH"))))
     process = subprocess.Popen(
         [sys.executable, __file__],
         cwd=folder,

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from hypothesis.errors import HypothesisDeprecationWarning
 
-from mpwake.fuzz.campaign import SHRINKS, Found, Lane, Message, Task, one_round
+from mpwake.fuzz.campaign import SHRINKS, Lane, Message, Task, one_round
 from mpwake.fuzz.problem import Job
-from mpwake.model.scenario import ScenarioFile
 from mpwake.spec.editions import Edition
 from mpwake.spec.errors import ToolError
 from mpwake.spec.requirements import Role
@@ -34,12 +34,16 @@ Answer = tuple[Message, Lane]
 
 @attrs.frozen
 class Order:
-    """All that a machine needs to do what we would do: the target, how it is taken, and who has to carry it out."""
+    """All that a machine needs to do what we would do: the target, how it is taken, and who has to carry it out.
+
+    ``platform`` is what examples call theirs: its path is another one there.
+    """
 
     parcel: Parcel
     role: Role | None
     edition: Edition | None
     digest: str
+    platform: str
     identity: Identity
 
 
@@ -54,7 +58,8 @@ def carried(
     ``stop`` is the name of the event that ends it early.
     """
     must_be(order.identity)
-    with UNPACKED.alone:  # what judges a trial is not made for threads
+    with UNPACKED.alone, warnings.catch_warnings():  # what judges a trial is not made for threads
+        warnings.simplefilter("ignore", HypothesisDeprecationWarning)  # Dask's threads use the module random
         job = UNPACKED.get(order, order.parcel, contents, lambda place, out: _job(order, place, out))
         if job is None:
             return None
@@ -65,7 +70,7 @@ def carried(
 def _job(order: Order, place: str, out: Path) -> Job:
     from mpwake.fuzz.jobs import job_named
 
-    job = job_named(place, order.role, out, order.edition)
+    job = job_named(place, order.role, out, order.edition, order.platform)
     if job is None or job.digest != order.digest:
         raise ToolError(f"{order.parcel.location} is read otherwise on this worker than where it was sent from")
     return job
@@ -100,7 +105,6 @@ class Cluster:
     address: str
     order: Order
     contents: Mapping[str, bytes]
-    job: Job
     name: str = attrs.field(factory=lambda: f"mpwake-fuzz-{uuid.uuid4().hex}")
 
     @property
@@ -117,16 +121,6 @@ class Cluster:
             run.gather()
         finally:
             run.end()
-
-    def here(self, message: Message) -> Message:
-        """Return a message with its examples as they are here: a platform of ours has another path there."""
-        return attrs.evolve(message, found=tuple(map(self._found, message.found)))
-
-    def _found(self, one: Found) -> Found:
-        if not isinstance(one.example, ScenarioFile):
-            return one
-        example = attrs.evolve(one.example, platform=self.job.platform)
-        return attrs.evolve(one, example=example, size=self.job.size(example), told=tuple(self.job.told(example)))
 
 
 @attrs.define
@@ -204,7 +198,7 @@ class Run:
             self.submit(task, number, lane, self.cluster.contents)
             return
         message, lane = answer
-        self.take(self.cluster.here(message))
+        self.take(message)
         if not message.last and self.stopped is None:
             self.submit(attrs.evolve(task, known=()) if lane.known else task, number + 1, lane)
 
@@ -219,6 +213,6 @@ class Run:
 def on_cluster(address: str, job: Job, location: str, role: Role | None, edition: Edition | None) -> Iterator[Cluster]:
     """Reach a cluster for a job that a location names. Raises ``InputError`` for what cannot be sent."""
     parcel, contents = packed(location)
-    order = Order(parcel, role, edition, job.digest, identity())
+    order = Order(parcel, role, edition, job.digest, job.platform, identity())
     with connected(address) as client:
-        yield Cluster(client, address, order, contents, job)
+        yield Cluster(client, address, order, contents)

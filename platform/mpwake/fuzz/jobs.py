@@ -22,11 +22,14 @@ from mpwake.targets import open_target
 from mpwake.targets.model import Driver, Platform, decode_platform, driver_of, load_platform
 
 
-def job_named(location: str, role: Role | None, out: Path, edition: Edition | None = None) -> Job | None:
+def job_named(
+    location: str, role: Role | None, out: Path, edition: Edition | None = None, called: str = ""
+) -> Job | None:
     """Return what a location names, or None for an image without an AP loop. Raises ``InputError`` for what is none.
 
     ``role`` is the side of a model that is asked for; the AP loop where there is one, unless given. ``edition`` goes
-    before the target's own. What a scenario file has to name, and has no file, is written into ``out``.
+    before the target's own. What a scenario file has to name, and has no file, is written into ``out``. ``called`` is
+    what examples call a platform, on a machine where it lies elsewhere.
     """
     kind, _, rest = location.partition(":")
     if kind in ("tables", "suite"):
@@ -36,12 +39,12 @@ def job_named(location: str, role: Role | None, out: Path, edition: Edition | No
             raise InputError(f"--edition: {location} is held against none")
         return input_job(location)
     if kind == "mutant":
-        return _of_mutant(rest, out, edition)
+        return _of_mutant(rest, out, edition, called)
     if kind == "model":
-        return _of_platform(location, rest or "reference", role, edition)
+        return _of_platform(location, rest or "reference", role, edition, called)
     target = open_target(location)
     if target.kind == "model":
-        return _of_platform(location, _declared(Path(location)), role, edition)
+        return _of_platform(location, _declared(Path(location)), role, edition, called)
     if target.kind == "firmware" and target.parks is None:
         return None
     from mpwake.targets.firmware.replay import digest
@@ -56,11 +59,11 @@ def _declared(path: Path) -> str:
     return str(path.parent / name) if name.endswith((".yaml", ".yml")) else name or "reference"
 
 
-def _of_platform(location: str, name: str, role: Role | None, edition: Edition | None) -> Job:
-    return _of_node(location, load_platform(name), role, name, edition)
+def _of_platform(location: str, name: str, role: Role | None, edition: Edition | None, called: str) -> Job:
+    return _of_node(location, load_platform(name), role, called or name, edition)
 
 
-def _of_mutant(name: str, out: Path, edition: Edition | None) -> Job:
+def _of_mutant(name: str, out: Path, edition: Edition | None, called: str) -> Job:
     known = {mutant.id: (mutant, node) for mutant, node in declared() if mutant.role is not Role.TABLES}
     if name not in known:
         raise InputError(f"no mutant {name!r} of an AP loop or a bring-up", hint=did_you_mean(name, known))
@@ -70,7 +73,7 @@ def _of_mutant(name: str, out: Path, edition: Edition | None) -> Job:
     file = out / f"{name}.platform.yaml"
     platform = decode_platform(node)
     save(file, attrs.evolve(platform, edition=mutant.edition or platform.edition))
-    return _of_node(f"mutant:{name}", load_platform(str(file)), mutant.role, str(file), edition)
+    return _of_node(f"mutant:{name}", load_platform(str(file)), mutant.role, called or str(file), edition)
 
 
 def _of_node(location: str, node: Node, role: Role | None, name: str, chosen: Edition | None) -> Job:
