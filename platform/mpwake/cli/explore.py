@@ -6,13 +6,14 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from mpwake.evidence.exploration import Exploration, Step, Violation, compressed
 from mpwake.spec import document
 from mpwake.spec.errors import InputError
+from mpwake.spec.resources import scenarios
 from mpwake.spec.verdicts import TABLE
 from mpwake.targets import open_target
 from mpwake.targets.base import Target
@@ -54,7 +55,8 @@ def listing(result: Exploration, steps: tuple[Step, ...]) -> Iterator[str]:
 def _lines(result: Exploration, seconds: float, file: Path | None) -> Iterator[str]:
     aps = len(result.ids) - 1
     order = "instructions" if not result.target.startswith("model:") else f"loads and stores ({result.memory})"
-    yield f"{result.target}: {aps} processor{'s' * (aps > 1)} and {result.agent}, in every order of {order}"
+    many = "any number of processors" if result.any_number else f"{aps} processor{'s' * (aps > 1)}"
+    yield f"{result.target}: {many} and {result.agent}, in every order of {order}"
     counted = f"{result.states} states, {result.transitions} transitions, depth {result.depth}"
     yield f"  seen      {counted}, in {seconds:.2f} s"
     for name, count in result.sometimes.items():
@@ -82,7 +84,7 @@ def plain(result: Exploration, seconds: float, file: Path | None) -> dict[str, A
     found: dict[str, Any] = {
         "target": result.target,
         "agent": result.agent,
-        "aps": len(result.ids) - 1,
+        "aps": "all" if result.any_number else len(result.ids) - 1,
         "ids": list(result.ids[1:]),
         "memory": result.memory,
         "verdict": result.verdict.value,
@@ -134,7 +136,14 @@ def _platform(location: str) -> str | None:
     """Return the platform of the model that a target names, or None."""
     if location.startswith("model:"):
         return location.removeprefix("model:")
+    if (scenarios("platforms") / f"{Path(location).name}.yaml").is_file() and "/" not in location:
+        return location
     return None if ":" in location or "/" in location or "." in Path(location).name else location
+
+
+def _aps(context: click.Context, option: click.Parameter, value: str) -> int | Literal["all"]:
+    """Return a number of processors, or ``all``: all numbers at once."""
+    return "all" if value == "all" else int(click.IntRange(1, 64)(value, option, context))
 
 
 MODEL_ONLY = {
@@ -152,7 +161,7 @@ MODEL_ONLY = {
 
 @click.command("explore", short_help="Try every order of steps of a few processors.")
 @click.argument("location", metavar="TARGET")
-@click.option("--aps", type=click.IntRange(1, 64), default=2, show_default=True, help="How many processors.")
+@click.option("--aps", default="2", callback=_aps, show_default=True, metavar="N|all", help="How many processors.")
 @click.option("--agent", metavar="NAME|FILE", help="Who plays the other side.")
 @click.option("--states", type=click.IntRange(1), help="At most so many.")
 @click.option("--memory", type=click.Choice(["sc", "tso", "relaxed"]), default="tso", help="Memory model [tso].")
@@ -199,7 +208,9 @@ def explore_command(context: click.Context, /, location: str, out: Path, form: s
     return _explore_code(location, options["aps"], agent, states, out, form)
 
 
-def _explore_code(location: str, aps: int, agent: str, states: int, out: Path, form: str) -> int:
+def _explore_code(location: str, aps: int | Literal["all"], agent: str, states: int, out: Path, form: str) -> int:
+    if aps == "all":
+        raise InputError("--aps all is for platforms of the model", hint="give a number, or name model:PLATFORM")
     if aps > MOST:
         raise InputError(f"--aps: {aps} processors in machine code are more than {MOST}")
     target = _opened(location)

@@ -12,6 +12,7 @@ import click
 
 from mpwake.cli.explore import show, write
 from mpwake.spec import document
+from mpwake.spec.errors import InputError
 from mpwake.suite.interrupt import Interrupt
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def explore_model(
     form: str,
     interrupt: Interrupt,
     *,
-    aps: int,
+    aps: int | Literal["all"],
     agent: str | None,
     states: int | None,
     memory: Literal["sc", "tso", "relaxed"],
@@ -45,6 +46,8 @@ def explore_model(
     from mpwake.model.explore.search import STATES, Bounds
     from mpwake.targets.exploration import Task, explore
 
+    if aps == "all" and (order == "fixed" or tests or checkpoint or resume):
+        raise InputError("--aps all: not with --order fixed, --tests, --checkpoint or --resume", hint="give a number")
     reductions, bounds = Reductions(symmetry, por), Bounds(states or STATES, memory_limit << 20)
     task = Task(platform, aps, memory, agent, order == "any", tests, reductions, bounds, checkpoint, resume, every)
     began = time.perf_counter()

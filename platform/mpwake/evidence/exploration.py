@@ -50,7 +50,8 @@ class Exploration:
     ``ids`` are the APIC IDs of the processors by number, that of the operating system's own first. ``depth`` is the
     length of the longest of the shortest schedules. ``incomplete`` says why not all states were seen, or nothing.
     ``sometimes`` counts the transitions of a kind without which the run would show nothing; ``notes`` are what was seen
-    and is no matter of interleaving.
+    and is no matter of interleaving. ``any_number`` says that it holds of every number of processors: states are then
+    those of one or two of a kind, and of many.
     """
 
     target: str
@@ -64,6 +65,7 @@ class Exploration:
     sometimes: Mapping[str, int] = attrs.field(factory=dict, hash=False)
     notes: tuple[str, ...] = ()
     violation: Violation | None = None
+    any_number: bool = False
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -86,6 +88,8 @@ class Exploration:
             return self.incomplete
         if self.verdict is Verdict.INCONCLUSIVE:
             return f"never reached: {', '.join(self.missing) or 'nothing was looked for'}"
+        if self.any_number:
+            return "nothing goes wrong in any schedule, however many they are; one and two get where they were asked to"
         return "nothing goes wrong in any schedule, and from each of its states everybody gets where it was asked to"
 
 

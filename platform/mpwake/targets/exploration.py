@@ -120,7 +120,7 @@ class Task:
     """An exploration that was asked for."""
 
     platform: str
-    aps: int = 2
+    aps: int | Literal["all"] = 2
     memory: Literal["sc", "tso", "relaxed"] = "tso"
     agent: str | None = None
     any_order: bool = True
@@ -134,11 +134,12 @@ class Task:
 
 @attrs.frozen(eq=False)
 class Explored:
-    """What came of it, and the scenario of its violation."""
+    """What came of it, the scenario of its violation, and the kinds of wrong in it."""
 
     exploration: Exploration
     scenario: ScenarioFile | None = None
     edition: Edition = NEWEST
+    kinds: frozenset[Wrong] = frozenset()
 
 
 def explore(task: Task, listener: Listener | None = None) -> Explored:
@@ -148,12 +149,16 @@ def explore(task: Task, listener: Listener | None = None) -> Explored:
     both = sides(task.platform, task.agent)
     if both.receiver.agent.environment.polls is not None:
         return Explored(_nothing(task, both, "its processors poll another page than the published one"))
+    if task.aps == "all":
+        from mpwake.targets.any_number import explore_any
+
+        return explore_any(task, both, listener)
     try:
-        return _explored(task, both, task.aps, listener)
+        return explored_with(task, both, task.aps, listener)
     except Unexplorable as error:
         for fewer in range(1, task.aps):
             try:
-                found = _explored(task, both, fewer, listener)
+                found = explored_with(task, both, fewer, listener)
             except Unexplorable:
                 break
             if found.exploration.violation:
@@ -162,15 +167,17 @@ def explore(task: Task, listener: Listener | None = None) -> Explored:
 
 
 def _nothing(task: Task, both: Sides, reason: str) -> Exploration:
-    ids = (BOOT_ID, *ids_of(both, task.aps))
-    return Exploration(f"model:{task.platform}", _agents(both), ids, task.memory, incomplete=reason)
+    ids = (BOOT_ID, *ids_of(both, 1 if task.aps == "all" else task.aps))
+    return Exploration(f"model:{task.platform}", agents_of(both), ids, task.memory, incomplete=reason)
 
 
-def _agents(both: Sides) -> str:
+def agents_of(both: Sides) -> str:
+    """Name the two sides."""
     return f"{both.sender.agent.name} and {both.receiver.agent.name}"
 
 
-def _explored(task: Task, both: Sides, aps: int, listener: Listener | None) -> Explored:
+def explored_with(task: Task, both: Sides, aps: int, listener: Listener | None = None) -> Explored:
+    """Explore a platform with so many processors. Raises ``Unexplorable``."""
     probe = probe_of(ids_of(both, aps), task.tests)
     setup = setup_of(both, probe, task.memory, task.any_order)
     exploration = Search(setup, task.reductions, task.bounds)
@@ -185,7 +192,7 @@ def _explored(task: Task, both: Sides, aps: int, listener: Listener | None) -> E
         notes.append(one.what)
     told = Exploration(
         target=f"model:{task.platform}",
-        agent=_agents(both),
+        agent=agents_of(both),
         ids=setup.ids,
         memory=task.memory,
         states=result.states,
@@ -199,7 +206,8 @@ def _explored(task: Task, both: Sides, aps: int, listener: Listener | None) -> E
         notes=tuple(notes),
         violation=violation,
     )
-    return Explored(told, scenario, Edition(both.platform.edition))
+    kinds = frozenset(found.wrong for found in result.found)
+    return Explored(told, scenario, Edition(both.platform.edition), kinds)
 
 
 def _searched(task: Task, exploration: Search, listener: Listener | None) -> Result:
