@@ -1,13 +1,15 @@
 """The fuzzer's parts: what is the same finding, what a campaign keeps, and how it goes on."""
 
+import itertools
 import json
 import time
 from collections import Counter
+from types import SimpleNamespace
 
 import attrs
 import pytest
 from hypothesis import strategies as st
-from hypothesis.internal.conjecture import providers
+from hypothesis.internal.conjecture import engine, providers
 
 from mpwake.checks.situations import plan_of
 from mpwake.evidence.exhibit import CodecError
@@ -145,6 +147,14 @@ def test_what_else_was_imported_changes_no_draw():
     before = numbers()
     providers._get_local_constants().integers.add(4711)
     assert numbers() == before
+
+
+def test_a_slow_machine_finds_what_a_quick_one_does(monkeypatch):
+    quick = carried_out(examples=200)
+    ticks = itertools.count(step=11)  # so that ten seconds go by between any two looks at the clock
+    monkeypatch.setattr(engine, "time", SimpleNamespace(**{**vars(time), "monotonic": lambda: float(next(ticks))}))
+    slow = carried_out(examples=200)
+    assert (told(slow), slow.examples) == (told(quick), quick.examples)
 
 
 def test_a_time_ends_a_campaign_in_the_middle_of_a_round():

@@ -19,9 +19,9 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, note, settings, target
 from hypothesis.errors import Flaky, StopTest, Unsatisfiable
 
-from mpwake.fuzz.constants import seeded_alone
 from mpwake.fuzz.database import database_of
 from mpwake.fuzz.problem import Examined, Job, Problem, new_ones
+from mpwake.fuzz.seeded import seeded_alone
 from mpwake.spec.errors import ToolError
 
 ROUND = 200
