@@ -134,6 +134,18 @@ Feature: The operating system sends commands
     When an operating system boots with EFER.NXE clear at the wakeup vector
     Then a processor comes alive where firmware has not set EFER.NXE
 
+  @SND-17 @sender
+  Scenario: The wake routine does not rely on what firmware leaves in CR0, CR4 and RFLAGS
+    Given an operating system that boots
+    When an operating system boots with bits of CR0 and CR4 and the direction flag set at the wakeup vector
+    Then a processor comes alive whatever else CR0, CR4, RFLAGS and the general registers hold
+
+  @SND-17 @sender
+  Scenario: The wake routine does not rely on page tables of four levels
+    Given an operating system that boots
+    When an operating system boots with page tables of five levels at the wakeup vector
+    Then a processor comes alive on page tables of five levels
+
   @SND-18 @sender
   Scenario: The wake routine keeps interrupts off until it has its own IDT
     Given an operating system that boots

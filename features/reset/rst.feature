@@ -73,6 +73,12 @@ Feature: Test and the reset vector
     When an operating system takes a processor offline and online again, with a wakeup entry of version 0
     Then no processor jumps to a reset vector that mailbox version 0 does not have
 
+  @RST-01 @sender
+  Scenario: No AP is sent to a reset vector of version 0 at a restart
+    Given an operating system that boots
+    When an operating system restarts, with a wakeup entry of version 0
+    Then no processor jumps to a reset vector at a restart with mailbox version 0
+
   @RST-02 @sender
   Scenario: The OS checks that ResetVector is not 0 before it relies on it
     Given an operating system that boots
@@ -146,6 +152,24 @@ Feature: Test and the reset vector
     Given an operating system that boots
     When an operating system takes a processor offline and then starts another kernel
     Then the processor that boots does not jump to ResetVector
+
+  @RST-22 @sender
+  Scenario: The boot processor does not jump to ResetVector at a restart
+    Given an operating system that boots
+    When an operating system restarts, with a wakeup entry of version 1
+    Then the processor that boots does not jump to ResetVector at a restart
+
+  @RST-22 @sender
+  Scenario: The boot processor does not jump to ResetVector when the machine is turned off
+    Given an operating system that boots
+    When an operating system turns the machine off, with a wakeup entry of version 1
+    Then the processor that boots does not jump to ResetVector when the machine is turned off
+
+  @RST-22 @sender
+  Scenario: The boot processor does not jump to ResetVector when another processor panics
+    Given an operating system that boots
+    When an operating system panics on a processor that was woken, with a wakeup entry of version 1
+    Then the processor that boots does not jump to ResetVector at a panic elsewhere
 
   @RST-23 @sender
   Scenario: No NMI or machine check reaches an AP on the reset path

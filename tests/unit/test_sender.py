@@ -58,7 +58,7 @@ def test_an_operating_system_that_takes_care_has_no_failure_and_no_open_question
         (
             "linux-7.2",
             {"MADT-10", "RST-02", "RST-09", "RST-16", "DUP-02", "KEX-05", "KEX-06", "KEX-07", *LINUX, "DUP-04"}
-            | {"SND-17"},
+            | {"RST-22", "SND-17"},
         ),
         ("linux-6.1", {"MADT-26", "KEX-01", *LINUX, "DUP-01", "DUP-04"}),
         (

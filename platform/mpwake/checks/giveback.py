@@ -7,7 +7,20 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from mpwake.checks.boot import TEST, WAKEUP, answers, booted, field, like_linux, noted, ordered, pages, sees, sent
+from mpwake.checks.boot import (
+    TEST,
+    WAKEUP,
+    answers,
+    beside,
+    booted,
+    field,
+    like_linux,
+    noted,
+    ordered,
+    pages,
+    sees,
+    sent,
+)
 from mpwake.checks.core import Finding, inconclusive, not_applicable
 from mpwake.checks.traffic import each, told
 from mpwake.evidence.behaviour import Behaviour
@@ -21,6 +34,10 @@ SILENT = "an operating system takes two processors offline, and the first never 
 VERSION_0 = "an operating system takes a processor offline and online again, with a wakeup entry of version 0"
 TREE = "an operating system takes a processor offline and online again, with a mailbox from a DeviceTree"
 VECTOR_0 = "an operating system takes a processor offline and online again, with ResetVector 0"
+RESTART = "an operating system restarts, with a wakeup entry of version 1"
+RESTART_0 = "an operating system restarts, with a wakeup entry of version 0"
+POWER_OFF = "an operating system turns the machine off, with a wakeup entry of version 1"
+PANIC = "an operating system panics on a processor that was woken, with a wakeup entry of version 1"
 NO_TABLES = "an operating system cannot build the page tables for the jump to ResetVector"
 
 
@@ -67,6 +84,16 @@ def version_0_has_no_way_back(behaviour: Behaviour) -> Iterator[Finding]:
         codes, jumps = _refusals(trace), trace.of(Kind.RESET)
         found = f"offline returned {codes}, {len(jumps)} jumps to a reset vector"
         yield Finding(not jumps, found, "no jump", (told(trace, jumps[0] if jumps else None),))
+
+
+@beside("RST-01", RESTART_0, "no processor jumps to a reset vector at a restart with mailbox version 0")
+def version_0_is_left_at_a_restart(behaviour: Behaviour) -> Iterator[Finding]:
+    """Judge the jumps where there is nowhere to jump to."""
+    for trace in each(behaviour, RESTART_0):
+        _ended(trace, "restart")
+        jumps = trace.of(Kind.RESET)
+        marked = jumps[0] if jumps else None
+        yield Finding(not jumps, f"{len(jumps)} jumps to a reset vector", "no jump", (told(trace, marked),))
 
 
 @booted("RST-02", VECTOR_0, "taking a processor offline is refused, and nothing is set up at address 0")
@@ -140,6 +167,42 @@ def boot_processor_stays(behaviour: Behaviour) -> Iterator[Finding]:
         own = [one for one in _jumps(trace) if one.value == trace.ids[SENDER]]
         found = f"{len(own)} jumps of the processor that boots"
         yield Finding(not own, found, "none", (told(trace, own[0] if own else None),))
+
+
+def _ended(trace: Trace, op: str) -> None:
+    """Raise where processors were not woken first, or the machine was not asked to end, or refused to."""
+    if not trace.of(Kind.ALIVE):
+        raise inconclusive("no processor was woken")
+    asked = answers(trace, op)
+    if not asked or any(back is not None for _, back in asked):
+        raise inconclusive("the machine was not seen to end")
+
+
+def _boot_processor_stays(behaviour: Behaviour, sentence: str, op: str) -> Iterator[Finding]:
+    for trace in each(behaviour, sentence):
+        _ended(trace, op)
+        jumps = trace.of(Kind.RESET)
+        own = [one for one in jumps if one.value == trace.ids[SENDER]]
+        found = f"{len(own)} jumps of the processor that boots, {len(jumps) - len(own)} of others"
+        yield Finding(not own, found, "none of it", (told(trace, own[0] if own else None),))
+
+
+@beside("RST-22", RESTART, "the processor that boots does not jump to ResetVector at a restart")
+def boot_processor_stays_at_a_restart(behaviour: Behaviour) -> Iterator[Finding]:
+    """Judge who is sent to ResetVector when the machine is to start again."""
+    yield from _boot_processor_stays(behaviour, RESTART, "restart")
+
+
+@beside("RST-22", POWER_OFF, "the processor that boots does not jump to ResetVector when the machine is turned off")
+def boot_processor_stays_at_the_end(behaviour: Behaviour) -> Iterator[Finding]:
+    """Judge who is sent to ResetVector when the machine is to go off."""
+    yield from _boot_processor_stays(behaviour, POWER_OFF, "poweroff")
+
+
+@beside("RST-22", PANIC, "the processor that boots does not jump to ResetVector at a panic elsewhere")
+def boot_processor_stays_at_a_panic(behaviour: Behaviour) -> Iterator[Finding]:
+    """Judge who is sent to ResetVector when another processor stops all others."""
+    yield from _boot_processor_stays(behaviour, PANIC, "panic")
 
 
 @booted("RST-09", OFFLINE, "each jump to ResetVector is followed by a Test for that processor")

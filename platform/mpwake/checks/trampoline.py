@@ -30,6 +30,13 @@ LOW = "an operating system boots with memory below 1 MiB"
 NO_LOW = "an operating system boots without memory below 1 MiB"
 ONE_PAGE = "an operating system boots with nothing mapped around the page of the wakeup vector"
 NO_NXE = "an operating system boots with EFER.NXE clear at the wakeup vector"
+FIVE_LEVELS = "an operating system boots with page tables of five levels at the wakeup vector"
+LEFT = "an operating system boots with bits of CR0 and CR4 and the direction flag set at the wakeup vector"
+EACH_LEFT = (
+    "an operating system boots with bits of CR0 set at the wakeup vector",
+    "an operating system boots with bits of CR4 set at the wakeup vector",
+    "an operating system boots with the direction flag set at the wakeup vector",
+)
 LOW_MEMORY_ENDS = 0x9FC00
 MIB, GIB_4 = 0x100000, 1 << 32
 AP_BOOT_START = 0x8000
@@ -191,6 +198,22 @@ def lives_in_one_page(behaviour: Behaviour) -> Iterator[Finding]:
 def lives_without_nxe(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge a wake in a state that ACPI does not speak of; page tables with NX bits need EFER.NXE."""
     yield from _survives(behaviour, NO_NXE, Weight.ROBUSTNESS)
+
+
+@beside("SND-17", LEFT, "a processor comes alive whatever else CR0, CR4, RFLAGS and the general registers hold")
+def lives_with_what_is_left(behaviour: Behaviour) -> Iterator[Finding]:
+    """Judge a wake with much left at once, and where that is too much, with a part of it at a time."""
+    together = list(_survives(behaviour, LEFT, Weight.ROBUSTNESS))
+    yield from together
+    if not all(one.ok for one in together):
+        for sentence in EACH_LEFT:
+            yield from _survives(behaviour, sentence, Weight.ROBUSTNESS)
+
+
+@beside("SND-17", FIVE_LEVELS, "a processor comes alive on page tables of five levels")
+def lives_on_five_levels(behaviour: Behaviour) -> Iterator[Finding]:
+    """Judge a wake where the wake routine has to leave five-level paging first, or to go on with it."""
+    yield from _survives(behaviour, FIVE_LEVELS, Weight.ROBUSTNESS)
 
 
 @booted(

@@ -34,7 +34,7 @@ OPS = {
 }
 
 # What an operating system is asked to do, once it has booted.
-ACTIONS = {"online": 1, "offline": 20, "park": 21, "kexec": 22, "crash": 23}
+ACTIONS = {"online": 1, "offline": 20, "park": 21, "kexec": 22, "crash": 23, "restart": 24, "poweroff": 25, "panic": 26}
 
 
 class Kind(enum.Enum):

@@ -110,7 +110,7 @@ class Merge:
                 self.put(Event(0, 0, Kind.ROUTINE, value=data_of(self.kernel, apic), note="fill", target=apic))
             for touch in self.system.trampoline.touches:
                 where = base + touch.at
-                if self._faults(one, touch, where):
+                if self._faults(one, touch, where) or self._upset(one):
                     return
                 self.put(
                     Event(0, one.agent, Kind.ROUTINE, value=where, width=touch.width, note=touch.what, target=apic)
@@ -137,6 +137,15 @@ class Merge:
             self._fault(landing, max(where, bad * PAGE), _WRITE if touch.what in ("write", "push") else 0)
         return bad is not None
 
+    def _upset(self, landing: Event) -> bool:
+        """Tell of a fault where firmware has left something that the routine takes for granted."""
+        host = self.kernel.situation.host
+        left = {"cr0": host.cr0, "cr4": host.cr4, "direction": host.direction, "levels": host.levels == FIVE}
+        upset = any(left[one] for one in self.system.trampoline.trusts)
+        if upset:
+            self._fault(landing, landing.value, 0)
+        return upset
+
     def _lacks_nxe(self, landing: Event) -> bool:
         """Tell of a page fault where page tables need EFER.NXE that nobody has set."""
         faults = not (self.kernel.situation.host.nxe or self.system.trampoline.nxe)
@@ -152,6 +161,7 @@ class Merge:
 
 # Error code of a page fault (Intel SDM volume 3, Interrupt 14).
 _PRESENT, _WRITE, _RESERVED = 1, 2, 8
+FIVE = 5
 _ERROR = {"level": "error"}
 BUSY = -16
 Simulate = Callable[[Kernel, list[Ask], frozenset[int], bytes], Trace]

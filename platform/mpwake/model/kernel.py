@@ -21,6 +21,7 @@ from mpwake.model.system import System, Trampoline
 NOT_SUPPORTED, NO_MEMORY, NOT_PERMITTED, NO_DEVICE = -95, -12, -1, -19
 OS_SECTION = (16, PAGE // 2)
 NOT_STARTED = -5
+ENDS = ("restart", "poweroff", "panic")
 _OVERHEAD = 40
 _WRAP = 1 << 64
 _TOP = 1 << 32
@@ -474,6 +475,21 @@ def _hand_over(kernel: Kernel) -> None:
     kernel.tell(Kind.KERNEL, kernel.number, "leaves")
 
 
+def _end(kernel: Kernel, action: Action) -> None:
+    """End the machine, by a processor that sends others to ResetVector first or does not."""
+    boot, vector, reset = kernel.situation.boot_id, kernel.reset_vector, kernel.system.reset
+    ends = action.id if action.op == "panic" else boot
+    kernel.tell(Kind.REQUEST, ACTIONS[action.op], target=ends)
+    if action.op == "panic":
+        kernel.say("panic: asked for", "panic")
+    if vector is None or reset.ends == "nobody":
+        return
+    for apic in [one for one in kernel.woken if one != ends]:
+        _give_back(kernel, apic, vector, tests=False)
+    if reset.boot_too or (reset.ends == "all" and ends != boot):
+        kernel.tell(Kind.RESET, boot, **reset_state(kernel.system, boot, vector))
+
+
 def reset_state(system: System, apic: int, vector: int) -> dict[str, Any]:
     """Return the state of the processor at its jump to ResetVector, as facts."""
     reset = system.reset
@@ -511,6 +527,9 @@ def plan(kernel: Kernel, actions: list[Action]) -> str:
                 else:
                     kernel.tell(Kind.KERNEL, kernel.number, "leaves")
                 return action.op
+            if action.op in ENDS:
+                _end(kernel, action)
+                break
             _act(kernel, action)
     except Panic as panic:
         kernel.say(f"panic: {panic.words}", "panic")

@@ -37,14 +37,20 @@ class Host:
     mute: tuple[int, ...] = described("APIC IDs of processors that take a command and never come alive", ())
     nxe: bool = described("EFER.NXE of a processor at the vector", True)
     mapped: int | None = described("Pages on each side of the vector's that are mapped there; all unless given", None)
+    levels: Literal[4, 5] = described("Levels of the page tables there", 4)
+    cr0: int = described("Bits of CR0 that are set there beside PE, ET, WP and PG", 0)
+    cr4: int = described("Bits of CR4 that are set there beside PAE", 0)
+    direction: bool = described("RFLAGS.DF there", False)
 
 
 @attrs.frozen
 class Action:
     """Something that the operating system is asked for once it has booted."""
 
-    op: Literal["online", "offline", "kexec", "crash"] = described("What it is asked for")
-    id: int = described("APIC ID of the processor, where there is one", 0)
+    op: Literal["online", "offline", "kexec", "crash", "restart", "poweroff", "panic"] = described(
+        "What it is asked for; crash: into a kernel for that, panic: without one"
+    )
+    id: int = described("APIC ID of the processor, where there is one; of a panic: where it happens", 0)
 
 
 @attrs.frozen

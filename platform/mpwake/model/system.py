@@ -139,6 +139,11 @@ class Trampoline:
     page_tables: int = described("Address of the page tables that the routine loads", 0x1000000)
     compat: bool = described("Whether a part of the routine is 32-bit code", True)
     nxe: bool = described("Whether the routine sets EFER.NXE before it loads page tables that need it", True)
+    trusts: tuple[Literal["cr0", "cr4", "direction", "levels"], ...] = described(
+        "What the routine takes to be as it likes it at the vector: no further bits of CR0 or CR4, RFLAGS.DF clear, "
+        "page tables of four levels",
+        (),
+    )
     joins: tuple[int, int] = described(
         "Offset of the 64-bit code that is reached from the real-mode entry, and from the 64-bit entry", (0x80, 0x80)
     )
@@ -170,7 +175,10 @@ class Reset:
     without: Literal["refused", "halted"] = described("What offline does without a reset vector", "refused")
     tests: bool = described("Whether Test is sent after the jump", True)
     frees: Literal["answered", "at-once", "always"] = described("When the reset environment is freed", "answered")
-    boot_too: bool = described("Whether the boot processor jumps as well, at kexec", False)
+    boot_too: bool = described("Whether the boot processor jumps as well, at kexec and at a restart", False)
+    ends: Literal["nobody", "woken", "all"] = described(
+        "Who jumps when the machine ends, but for the processor that ends it: those that were woken, or all", "nobody"
+    )
     jumps: Literal["each", "together"] = described("Whether every processor jumps by itself, one by one", "each")
     failure: Literal["version-0", "goes-on"] = described("What a failed set-up leads to", "version-0")
     interrupts: bool = described("RFLAGS.IF at the jump", False)

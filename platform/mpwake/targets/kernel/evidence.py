@@ -30,7 +30,7 @@ MIB = 0x100000
 POLLS = 1_100_000
 # What is not to be had from outside an unmodified kernel.
 NOT_SEEN = ("free", "routine", "hypercall", "cache", "entries", "own use", "reset state")
-_OPS = {"on": "online", "off": "offline", "kexec": "kexec", "crash": "crash"}
+_OPS = {"on": "online", "off": "offline"} | {one: one for one in ("kexec", "crash", "restart", "poweroff", "panic")}
 _UP = re.compile(r".*CPU UP +(\d+)")
 _FAILED = re.compile(r".*do_boot_cpu failed\((-?\d+)\) to wakeup CPU#(\d+)")
 _SILENT = re.compile(r"CPU(\d+) failed to report alive state")

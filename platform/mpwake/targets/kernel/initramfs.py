@@ -18,7 +18,7 @@ DONE = "mpwake: done"
 VARIABLE = "MPWAKE_BUSYBOX"
 INSTALL = "install a static busybox (Debian: busybox-static), or name one with MPWAKE_BUSYBOX"
 _PLACES = ("/bin/busybox", "/usr/bin/busybox", "/usr/lib/busybox/busybox-static", "/bin/busybox.static")
-_APPLETS = "sh mount mkdir sed paste tr od dd cat sleep reboot poweroff".split()
+_APPLETS = "sh mount mkdir sed paste tr od dd cat sleep taskset reboot poweroff".split()
 _OURS = Path(__file__).parent / "rom"
 
 # linux/elf.h and linux/elf-em.h

@@ -40,7 +40,8 @@ CRASH_KERNEL = "192M"
 PLACING = "memblock=debug"
 # Kernels before 6.5 know no other way.
 ONE_BY_ONE = "cpuhp.parallel=off"
-_ASKED = {"online": "on", "offline": "off", "kexec": "kexec", "crash": "crash"}
+_SHORT = {"online": "on", "offline": "off"}
+_OF_ONE = ("online", "offline", "panic")
 
 
 def action_words(one: Trial) -> tuple[str, ...]:
@@ -48,7 +49,7 @@ def action_words(one: Trial) -> tuple[str, ...]:
     words = ["fill"] * one.fill
     for action in one.actions:
         number = one.numbers.index(action.id) if action.id in one.numbers else action.id
-        words.append(_ASKED[action.op] + (str(number) if action.op in ("online", "offline") else ""))
+        words.append(_SHORT.get(action.op, action.op) + (str(number) if action.op in _OF_ONE else ""))
     return tuple(words)
 
 

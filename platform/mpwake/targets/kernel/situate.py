@@ -21,6 +21,7 @@ from mpwake.targets.kernel.recording import Entry, Parking
 HIGHEST_ID, FIRST_STAND_IN = 0xFE, 8
 MOST = 8
 PAGE = 0x1000
+FIVE = 5
 # What a probe is carried out in: version 0 of the mailbox, so that no operating system is judged by what it lacks.
 SPARSE = "an operating system boots with sparse APIC IDs"
 PROBED = "an operating system boots with three processors to start"
@@ -251,7 +252,9 @@ def _seconds(sentence: str, parked: Iterable[Parking], actions: tuple[Action, ..
 
 
 def _state(host: Host) -> Entry:
-    return Entry(nxe=host.nxe, mapped=host.mapped)
+    return Entry(
+        nxe=host.nxe, la57=host.levels == FIVE, cr0=host.cr0, cr4=host.cr4, direction=host.direction, mapped=host.mapped
+    )
 
 
 def _probed(one: Probe, sentence: str) -> Trial:

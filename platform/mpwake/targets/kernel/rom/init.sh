@@ -84,8 +84,14 @@ act() {
             echo c >/proc/sysrq-trigger
             told crash 1
             ;;
-        reboot) table; say do reboot; reboot -f; told reboot 1 ;;
-        poweroff) table; say do poweroff; poweroff -f; told poweroff 1 ;;
+        panic*)
+            say do panic "${1#panic}"
+            said=$( (taskset -p $((1 << ${1#panic})) $$) 2>&1 >/dev/null)
+            [ -z "$said" ] && echo c >/proc/sysrq-trigger
+            told "panic ${1#panic}" 1 "$said"
+            ;;
+        restart) say do restart; reboot -f; told restart 1 ;;
+        poweroff) say do poweroff; poweroff -f; told poweroff 1 ;;
         *) told "$1" 1 "no such action" ;;
     esac
 }
