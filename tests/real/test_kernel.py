@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from mpwake.checks.kexec import NEXT
+from mpwake.evidence.trace import Kind
+from mpwake.spec.requirements import Role
+from mpwake.targets import open_target
 from mpwake.targets.firmware.corpus import Specimen, corpus
 from mpwake.targets.kernel.run import run as boot
 from support.kernel import archive, machine
@@ -19,6 +23,9 @@ from support.tools import run
 # From some ten boots: the protocol, version 0 and 1, offline, kexec, no time-out, what firmware leaves.
 ASKED = ("SND-01", "SND-02", "SND-04", "SND-06", "SND-13", "ORD-01", "ORD-07", "MEM-05", "MADT-17", "MADT-23")
 ASKED += ("TMO-03", "DUP-03", "RST-01", "RST-09", "SND-17", "TRM-02", "TRM-08", "KEX-02", "KEX-04", "SEL-05")
+
+
+NAMED = ("linux-6.12", "linux-6.1")
 
 
 def judged(path: Path, folder: Path, *ids: str) -> dict[str, Any]:
@@ -59,6 +66,18 @@ def test_a_processor_that_is_offline_at_kexec_is_left_alone_by_the_interrupt_for
     assert came[:4] == [("jump", 1), ("jump", 2), ("jump", 3), ("reset", 2)]
     assert sorted(came[4:6]) == [("reset", 1), ("reset", 3)]
     assert came[6:] == [("jump", 1), ("jump", 2), ("jump", 3)]
+
+
+def test_a_kernel_starts_another_one_where_the_target_says_so(tmp_path: Path) -> None:
+    first, then = (kernel(next(one for one in corpus("kernel") if one.name == name)) for name in NAMED)
+    (tmp_path / "t.yaml").write_text(f"kind: kernel\nlocation: {first}\nnext: {then}\n", encoding="utf-8")
+    target = open_target(str(tmp_path / "t.yaml"))
+    assert [one.kind for one in target.sources] == ["kernel image", "next kernel"]
+    (trace,) = target.driven[Role.SENDER].trials(NEXT)
+    began = [one.note.split()[2].split(".0-")[0][:4] for one in trace.of(Kind.CONSOLE) if "Linux version" in one.note]
+    assert began == ["6.12", "6.1"]
+    assert not trace.stuck
+    assert len(trace.of(Kind.LANDING)) == 4
 
 
 def test_a_kernel_with_a_devicetree_takes_its_mailbox_from_there(tmp_path: Path) -> None:

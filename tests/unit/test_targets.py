@@ -636,6 +636,7 @@ def test_what_a_target_file_names_and_is_not_there_is_told(tmp_path: Path) -> No
         ("arguments", "[a]", "takes no arguments"),
         ("follows", "[dt-binding]", "does not say whom it follows"),
         ("backend", "kvm", "is not booted"),
+        ("next", "b", "starts no next kernel"),
     ],
 )
 def test_an_option_of_another_kind_of_target_is_refused(tmp_path: Path, option: str, value: str, said: str) -> None:

@@ -36,6 +36,7 @@ OPTIONS = {
     "arguments": ("runner", "takes no arguments"),
     "follows": ("kernel", "does not say whom it follows"),
     "backend": ("kernel", "is not booted"),
+    "next": ("kernel", "starts no next kernel"),
 }
 
 
@@ -81,7 +82,8 @@ def _open(declared: TargetDocument, base: Path, extra: tuple[str, ...]) -> Targe
     if kind == "kernel":
         from mpwake.targets.kernel.open import open_kernel
 
-        return open_kernel(base / location, declared.follows, declared.backend or "tcg")
+        following = base / declared.next if declared.next else None
+        return open_kernel(base / location, declared.follows, declared.backend or "tcg", following)
     if kind == "trace":
         from mpwake.targets.trace.open import open_trace
 

@@ -97,4 +97,7 @@ class TargetDocument:
     backend: Literal["tcg", "kvm"] | None = described(
         "What carries a kernel's instructions out: QEMU itself (tcg, unless given), or the processor (kvm)", None
     )
+    next: str | None = described(
+        "Another bzImage, which a kernel starts by kexec or after a crash; the same one unless given", None
+    )
     edition: Literal["acpi-6.4", "acpi-6.5", "acpi-6.6"] | None = described("Edition to be held against", None)

@@ -53,8 +53,8 @@ def action_words(one: Trial) -> tuple[str, ...]:
     return tuple(words)
 
 
-def machine_of(one: Trial, image: Image, backend: Backend = "tcg") -> Machine:
-    """Return the machine that is booted for a sentence."""
+def machine_of(one: Trial, image: Image, backend: Backend = "tcg", following: Image | None = None) -> Machine:
+    """Return the machine that is booted for a sentence; ``following`` is the next kernel, where that is another."""
     given = one.tables.boot_arguments
     line = given.text if given else "console=ttyS0"
     asked = action_words(one)
@@ -67,10 +67,10 @@ def machine_of(one: Trial, image: Image, backend: Backend = "tcg") -> Machine:
         words.append(f"mpwake.do={','.join(asked)}")
     if "crash" in asked:
         words.append(f"crashkernel={CRASH_KERNEL}")
-    kernel = image.data if {"kexec", "crash"} & {action.op for action in one.actions} else None
+    starts_next = {"kexec", "crash"} & {action.op for action in one.actions}
     return Machine(
         kernel=image.path,
-        initramfs=initramfs.build(kernel),
+        initramfs=initramfs.build((following or image).data if starts_next else None),
         tables=one.tables,
         mailbox=one.mailbox,
         boot_id=one.boot_id,
@@ -106,8 +106,9 @@ class Driver:
     backend: Backend = "tcg"
     boots: Boots = attrs.Factory(Boots)
 
+    following: Image | None = None
     def _boot(self, one: Trial) -> Recording:
-        return run(machine_of(one, self.image, self.backend))
+        return run(machine_of(one, self.image, self.backend, self.following))
 
     def prepare(self, sentences: Iterable[str]) -> None:
         """Begin to boot for sentences that will be asked for."""
@@ -144,8 +145,10 @@ def _notes(image: Image, backend: Backend) -> tuple[str, ...]:
     )
 
 
-def open_kernel(path: Path, follows: tuple[str, ...] = (), backend: Backend = "tcg") -> Target:
-    """Open a kernel image; ``follows`` is what it claims beside what it tells itself.
+def open_kernel(
+    path: Path, follows: tuple[str, ...] = (), backend: Backend = "tcg", following: Path | None = None
+) -> Target:
+    """Open a kernel image; ``follows`` is what it claims beside what it tells itself, ``following`` its next kernel.
 
     Raises ``InputError`` for what is no bzImage, and ``ToolError`` where QEMU or busybox is missing or unfit.
     """
@@ -153,12 +156,17 @@ def open_kernel(path: Path, follows: tuple[str, ...] = (), backend: Backend = "t
     proved(qemu.find(), backend)
     notes = _notes(image, backend)
     claims = {"linux", *follows} | ({"dt-binding"} if image.takes_tree else set())
-    driver = Driver(image, "dt-binding" in claims, backend)
+    driver = Driver(image, "dt-binding" in claims, backend, then)
     behaviour = Behaviour(driver.drive, follows=frozenset(claims), boots=True, prepare=driver.prepare)
     return Target(
         kind="kernel",
+    sources = [Source(str(path), "kernel image", image.data)]
+    then = read_image(following) if following else None
+    if then:
+        notes += (f"the kernel that it starts calls itself Linux {then.version}",)
+        sources.append(Source(str(following), "next kernel", then.data))
         name=f"kernel:{path}",
-        sources=(Source(str(path), "kernel image", image.data),),
+        sources=tuple(sources),
         driven={Role.SENDER: behaviour},
         notes=notes,
     )
