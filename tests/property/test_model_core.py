@@ -37,6 +37,7 @@ from mpwake.model.agent import (
     Poll,
     Span,
     Store,
+    Swap,
     Value,
     WokenTest,
 )
@@ -215,11 +216,12 @@ class Author(Choices):
 
 
 OFTEN = ("store", "store", "load", "branch", "reset")
-SELDOM = tuple("set add poll enter return_ woken_test woken_add woken_remove emit fence delay".split())
+SELDOM = tuple("swap set add poll enter return_ woken_test woken_add woken_remove emit fence delay".split())
 ENDS = ("jump", "halt", "die")
 WRITTEN: dict[str, Callable[[Author], Any]] = {
     "load": lambda a: Load(a.register(), a.place()),
     "store": lambda a: Store(a.place(), a.value(), a.number(4) == 0),
+    "swap": lambda a: Swap(a.register(), a.place(), a.value()),
     "branch": Author.branch,
     "set": lambda a: Assign(a.register(), a.value()),
     "add": lambda a: Add(a.register(), a.value(), a.of(WIDTHS)),
@@ -254,7 +256,7 @@ def setting_of(data: bytes, programs: list[bytes]) -> Setting:
     page = bytes(range(256)) * (PAGE // 256) if choices.number(4) else bytes(PAGE)
     ids = range(4) if choices.number(2) else [choices.of(APIC_IDS) for _ in programs]
     requests = [(choices.constant(), choices.of(APIC_IDS), choices.constant()) for _ in range(choices.number(5))]
-    agents = (agent_of(one, sender=number == 0) for number, one in enumerate(programs))
+    agents = (agent_of(one, sender=number == 0 or not choices.number(4)) for number, one in enumerate(programs))
     return Setting(tuple(agents), tuple(ids[: len(programs)]), tuple(requests), memory, page)
 
 

@@ -58,6 +58,8 @@ ROWS = [
     ("store: {to: ApicId, value: 7}", padded(Op.STORE, 4, 4, 0, 7, 0)),
     ("store: {to: {at: 4088, width: 8}, value: z, release: true}", padded(Op.STORE, 4088, 8, 1, Z, 1)),
     ("store: {to: Command, value: self}", padded(Op.STORE, 0, 2, 1, SELF, 0)),
+    ("swap: {to: y, place: ApicId, value: x}", padded(Op.SWAP, Y, 4, 4, 1, X)),
+    ("swap: {to: x, place: {at: 16, width: 1}, value: 1}", padded(Op.SWAP, X, 16, 1, 0, 1)),
     ("branch: {to: here}", padded(Op.BRANCH, ALWAYS, 0, 0, 0, 0, 3)),
     ("branch: {if: [x, eq, 2], to: here}", padded(Op.BRANCH, 0, 1, X, 0, 2, 3)),
     ("branch: {if: [2, ne, y], to: here}", padded(Op.BRANCH, 1, 0, 2, 1, Y, 3)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from mpwake.model.agent import EMITS, PAGE, Agent
 from mpwake.model.twin import DEAD, HALTED, LANDED, RUNNING, Effect, Memory, Twin
 from mpwake.spec.document import decode, parse
+from mpwake.spec.requirements import Role
 
 NONE, IMPOSSIBLE = Effect("none"), Effect("impossible")
 MASK = (1 << 64) - 1
@@ -224,6 +226,24 @@ def test_a_fence_waits_until_the_own_stores_are_visible_and_for_no_others(memory
     assert twin.step(0, 1) == Effect("visible", 0, 2, 1)
     assert [twin.step(0, 0), twin.step(1, 0)] == [NONE, NONE]
     assert twin.pc == [2, 1]
+
+
+@TWO_MEMORIES
+def test_a_swap_waits_as_a_fence_does_and_is_seen_at_once(memory: Memory) -> None:
+    program = agent(lines("store: {to: ApicId, value: 7}", "swap: {to: was, place: ApicId, value: 0x100000009}"))
+    twin = Twin([program, program], [0, 1], [], memory)
+    assert steps(twin, 0, 0) == [Effect("store", 4, 4, 7), NONE]
+    assert twin.step(0, 1) == Effect("visible", 4, 4, 7)
+    assert twin.step(0, 0) == Effect("visible", 4, 4, 9)
+    assert (twin.registers[0]["was"], twin.pc[0], twin.buffers[0]) == (7, 2, [])
+    assert twin.page[4:8] == b"\x09\0\0\0"
+
+
+def test_requests_are_for_all_agents_in_the_role_of_a_sender() -> None:
+    other = attrs.evolve(agent(SENDER), role=Role.SENDER)
+    twin = Twin([agent(SENDER), agent(SENDER), other], [0, 1, 2], [(1, 6, 0), (1, 4, 0)], "sc")
+    assert [twin.step(one, 0).kind for one in (1, 2, 0)] == ["none", "request", "request"]
+    assert twin.position == 2
 
 
 @TWO_MEMORIES

@@ -60,6 +60,15 @@ class Store:
 
 
 @attrs.frozen
+class Swap:
+    """Read a place and write it, with nothing in between."""
+
+    to: str = described("Register")
+    place: Place = described("Field of the mailbox, or {at, width}")
+    value: Value = described("Integer or register")
+
+
+@attrs.frozen
 class Branch:
     """Go to a label, under a condition or always."""
 
@@ -127,6 +136,7 @@ class Operation:
     label: str | None = described("Name of the place before the next operation", None)
     load: Load | None = described("Read a place", None)
     store: Store | None = described("Write a place", None)
+    swap: Swap | None = described("Read a place and write it at once", None)
     branch: Branch | None = described("Go to a label", None)
     set: Assign | None = described("Give a register a value", None)
     add: Add | None = described("Add to a register", None)

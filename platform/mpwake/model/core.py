@@ -30,7 +30,7 @@ KIND, OFFSET, WIDTH, VALUE, NUMBER = range(5)
 
 # The operations of program.Op and its operand kinds, as plain integers that numba freezes into the code.
 _HALT, _LOAD, _STORE, _BRANCH, _SET, _ADD, _POLL, _JUMP, _NEXT = range(9)
-_RETURN, _WOKEN_TEST, _WOKEN_ADD, _WOKEN_REMOVE, _EMIT, _RESET, _FENCE, _DELAY, _DIE, _ENTER = range(9, 19)
+_RETURN, _WOKEN_TEST, _WOKEN_ADD, _WOKEN_REMOVE, _EMIT, _RESET, _FENCE, _DELAY, _DIE, _ENTER, _SWAP = range(9, 20)
 _SIGN = -0x8000000000000000
 _EMPTY, _USED, _GONE = range(3)
 
@@ -226,6 +226,19 @@ def _store(s: State, a: I64, row: I64, memory: int) -> bool:
 
 
 @compiled
+def _swap(s: State, a: I64, row: I64) -> None:
+    # With stores buffered it is tried again, as a fence is.
+    if a[BUFFERED] != 0:
+        return
+    offset, width = row[2], row[3]
+    value = _cut(_value(a, row[4], row[5]), width)
+    a[np.uint64(R + row[1])] = visible(s, offset, width)
+    _write(s, offset, width, value)
+    _told(s, VISIBLE, offset, width, value, 0)
+    a[PC] += 1
+
+
+@compiled
 def _poll(s: State, a: I64, row: I64) -> int:
     value = _read(s, a, row[1], row[2])
     _told(s, LOAD, row[1], row[2], value, 0)
@@ -245,7 +258,7 @@ def _branch(a: I64, row: I64) -> int:
 
 @compiled
 def _request(s: State, agent: int, a: I64, row: I64) -> int:
-    if agent != 0 or s.told[POSITION] >= s.requests.shape[0]:
+    if (agent != 0 and row[5] == 0) or s.told[POSITION] >= s.requests.shape[0]:
         return a[BASE] + row[4]
     for column in range(3):
         a[R + row[1 + column]] = s.requests[s.told[POSITION], column]
@@ -332,6 +345,8 @@ def _operate(s: State, agent: int, a: I64, memory: int) -> None:
     elif op == _FENCE:
         if a[BUFFERED] == 0:
             a[PC] += 1
+    elif op == _SWAP:
+        _swap(s, a, row)
     elif op in (_HALT, _DIE, _JUMP, _ENTER, _RETURN, _EMIT, _RESET):
         a[PC] = _speak(s, a, row)
     else:

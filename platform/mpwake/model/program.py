@@ -17,6 +17,7 @@ import numpy.typing as npt
 from mpwake.model.agent import CONDITIONS, EMITS, FIELDS, MAX_OPERATIONS, WIDTHS, Agent, Operation, Place, Span, Value
 from mpwake.spec.document import Node, decode
 from mpwake.spec.errors import InputError, did_you_mean
+from mpwake.spec.requirements import Role
 
 COLUMNS = 8
 REGISTERS = 16
@@ -37,7 +38,7 @@ class Op(enum.IntEnum):
     ADD = 5  # register, kind, value, width
     POLL = 6  # offset, width, condition, kind, value, target, tries register or -1
     JUMP = 7  # kind, value
-    NEXT = 8  # op register, target register, vector register, target
+    NEXT = 8  # op register, target register, vector register, target, whether there are requests for the agent
     RETURN = 9  # kind, value
     WOKEN_TEST = 10  # kind, value, target
     WOKEN_ADD = 11  # kind, value
@@ -48,6 +49,7 @@ class Op(enum.IntEnum):
     DELAY = 16  # kind, value
     DIE = 17  #
     ENTER = 18  # kind, value
+    SWAP = 19  # register, offset, width, kind, value
 
 
 ALWAYS = len(CONDITIONS)
@@ -132,6 +134,11 @@ def _store(c: _Compiler, one: Operation) -> Row:
     return [Op.STORE, *c.place(one.store.to), *c.operand(one.store.value), int(one.store.release)]
 
 
+def _swap(c: _Compiler, one: Operation) -> Row:
+    assert one.swap
+    return [Op.SWAP, c.written(one.swap.to), *c.place(one.swap.place), *c.operand(one.swap.value)]
+
+
 def _branch(c: _Compiler, one: Operation) -> Row:
     assert one.branch
     if one.branch.if_ is None:
@@ -169,7 +176,7 @@ def _poll(c: _Compiler, one: Operation) -> Row:
 def _next(c: _Compiler, one: Operation) -> Row:
     assert one.next
     registers = [c.written(name) for name in (one.next.op, one.next.target, one.next.vector)]
-    return [Op.NEXT, *registers, c.label(one.next.none)]
+    return [Op.NEXT, *registers, c.label(one.next.none), int(c.agent.role is Role.SENDER)]
 
 
 def _woken_test(c: _Compiler, one: Operation) -> Row:
@@ -200,6 +207,7 @@ def _of_nothing(op: Op, attribute: str) -> Callable[[_Compiler, Operation], Row]
 ROWS: dict[str, Callable[[_Compiler, Operation], Row]] = {
     "load": _load,
     "store": _store,
+    "swap": _swap,
     "branch": _branch,
     "set": _set,
     "add": _add,
@@ -229,7 +237,7 @@ def _names(c: _Compiler, lines: Sequence[tuple[Operation, str]]) -> None:
             if one.label in c.labels:
                 raise c.fail(f"the label {one.label!r} is given twice")
             c.labels[one.label] = count
-        for record in (one.load, one.set, one.add):
+        for record in (one.load, one.swap, one.set, one.add):
             if record:
                 c.written(record.to)
         for name in (one.next.op, one.next.target, one.next.vector) if one.next else ():

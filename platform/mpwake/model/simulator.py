@@ -464,8 +464,9 @@ _READS: dict[int, tuple[tuple[int, int], ...]] = {
     Op.SET: ((2, 3),),
     Op.ADD: ((2, 3),),
     Op.POLL: ((4, 5),),
+    Op.SWAP: ((4, 5),),
 }
-_WRITES = {Op.LOAD: (1,), Op.SET: (1,), Op.NEXT: (1, 2, 3)}
+_WRITES = {Op.LOAD: (1,), Op.SWAP: (1,), Op.SET: (1,), Op.NEXT: (1, 2, 3)}
 _TARGETS = {Op.BRANCH: 6, Op.POLL: 6, Op.NEXT: 4, Op.WOKEN_TEST: 3}
 
 

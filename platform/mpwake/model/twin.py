@@ -29,9 +29,11 @@ from mpwake.model.agent import (
     Poll,
     Span,
     Store,
+    Swap,
     Value,
     WokenTest,
 )
+from mpwake.spec.requirements import Role
 
 Memory = Literal["sc", "tso", "relaxed"]
 RUNNING, LANDED, HALTED, DEAD = range(4)
@@ -194,6 +196,15 @@ class Twin:
         self.buffers[agent].append(one)
         return Effect("store", offset, width, one.value)
 
+    def _swap(self, agent: int, it: Swap) -> Effect:
+        if self.buffers[agent]:
+            self._stay(agent)
+            return NONE
+        offset, width = _span(it.place)
+        value = _low(self._value(agent, it.value), 8 * width)
+        self._assign(agent, it.to, self._read(agent, it.place).value)
+        return self._write(Buffered(offset, width, value, False))
+
     def _branch(self, agent: int, it: Branch) -> Effect:
         if it.if_ is not None:
             left, word, right = it.if_
@@ -231,7 +242,8 @@ class Twin:
         return Effect("landing", value=self._value(agent, vector))
 
     def _next(self, agent: int, it: Next) -> Effect:
-        if agent != SENDER or self.position == len(self.requests):
+        asks = agent == SENDER or self.agents[agent].role is Role.SENDER
+        if not asks or self.position == len(self.requests):
             self._go(agent, it.none)
             return NONE
         request = self.requests[self.position]
@@ -295,6 +307,7 @@ class Twin:
 _OPERATIONS: dict[str, Callable[[Twin, int, Any], Effect]] = {
     "load": Twin._load,
     "store": Twin._store,
+    "swap": Twin._swap,
     "branch": Twin._branch,
     "set": Twin._set,
     "add": Twin._add,
@@ -329,7 +342,7 @@ def _argument(one: Operation) -> Any:
 
 def _named(agent: Agent) -> Iterator[str]:
     for one in map(_argument, agent.operations):
-        if isinstance(one, (Load, Assign, Add)):
+        if isinstance(one, (Load, Swap, Assign, Add)):
             yield one.to
         elif isinstance(one, Next):
             yield from (one.op, one.target, one.vector)

@@ -10,11 +10,12 @@ _OPERANDS: dict[int, tuple[int, ...]] = {
     Op.SET: (2,),
     Op.ADD: (2,),
     Op.POLL: (4,),
+    Op.SWAP: (4,),
     Op.EMIT: (2,),
     **dict.fromkeys((Op.JUMP, Op.ENTER, Op.RETURN, Op.WOKEN_TEST, Op.WOKEN_ADD, Op.WOKEN_REMOVE, Op.RESET), (1,)),
     Op.DELAY: (1,),
 }
-_WRITES: dict[int, tuple[int, ...]] = {Op.LOAD: (1,), Op.SET: (1,), Op.NEXT: (1, 2, 3)}
+_WRITES: dict[int, tuple[int, ...]] = {Op.LOAD: (1,), Op.SWAP: (1,), Op.SET: (1,), Op.NEXT: (1, 2, 3)}
 _TARGETS: dict[int, int] = {Op.BRANCH: 6, Op.POLL: 6, Op.NEXT: 4, Op.WOKEN_TEST: 3}
 
 
