@@ -475,6 +475,7 @@ def test_a_memory_is_one_that_only_descriptors_name() -> None:
 SOURCES = {
     "rom.bin": ("rom.s", ("-e", "0xf0000", "-Ttext=0xf0000"), True),
     "probe.bin": ("probe.s", ("-e", "0x100000", "-Ttext=0x100000"), True),
+    "../kvm/instructions.bin": ("../kvm/instructions.s", ("-e", "0x100000", "-Ttext=0x100000"), True),
     "kexec": ("kexec.s", ("-N", "-n", "-e", "start"), False),
 }
 

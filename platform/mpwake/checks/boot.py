@@ -144,6 +144,7 @@ BLIND = {
     "table": "what becomes of the tables in memory",
     "own use": "the memory that an operating system takes for itself",
     "reset state": "the state of a processor at the jump to ResetVector",
+    "ipis": "interrupts between processors",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mpwake.checks.boot import PAGE, answers, booted, like_linux_at_vtl, noted, sent
+from mpwake.checks.boot import PAGE, answers, booted, like_linux_at_vtl, noted, sees, sent
 from mpwake.checks.core import Finding, inconclusive
 from mpwake.checks.traffic import each, told
 from mpwake.evidence.behaviour import Behaviour
@@ -55,6 +55,7 @@ def placed_at(trace: Trace) -> Event:
 
 def starts(trace: Trace) -> list[Event]:
     """Return the INIT and Start-Up IPIs."""
+    sees(trace, "ipis")
     return [one for one in trace.of(Kind.IPI) if one.value >> 8 & 7 in (INIT, START_UP)]
 
 

@@ -13,6 +13,7 @@ from mpwake.checks.boot import (
     named,
     noted,
     ran,
+    sees,
     sent,
     takes_tree,
     uses_mailbox,
@@ -97,6 +98,7 @@ def _mode(one: Event) -> int:
 
 
 def _starts(trace: Trace) -> list[Event]:
+    sees(trace, "ipis")
     return [one for one in trace.of(Kind.IPI) if _mode(one) in (INIT, STARTUP)]
 
 

@@ -30,6 +30,8 @@ MIB = 0x100000
 POLLS = 1_100_000
 # What is not to be had from outside an unmodified kernel.
 NOT_SEEN = ("free", "routine", "hypercall", "cache", "entries", "own use", "reset state")
+# The interrupt controllers are in the kernel, and tell nothing.
+NOT_SEEN_BY_KVM = ("ipis",)
 _OPS = {"on": "online", "off": "offline"} | {one: one for one in ("kexec", "crash", "restart", "poweroff", "panic")}
 _UP = re.compile(r".*CPU UP +(\d+)")
 _FAILED = re.compile(r".*do_boot_cpu failed\((-?\d+)\) to wakeup CPU#(\d+)")
@@ -472,14 +474,14 @@ def trace_of(recording: Recording, trial: Trial) -> Trace:
         memory="sc",
         stuck=stuck,
         spent=recording.end == "budget" and not stuck,
-        facts={**_facts(trial), **recording.facts},
+        facts={**_facts(trial, recording), **recording.facts},
         listing=_listing(recording.faults),
     )
 
 
-def _facts(trial: Trial) -> dict[str, Fact]:
+def _facts(trial: Trial, recording: Recording) -> dict[str, Fact]:
     return {
         "mailbox": trial.mailbox,
         "reset vector": trial.reset_vector,
-        "not seen": ", ".join(NOT_SEEN),
+        "not seen": ", ".join((*NOT_SEEN, *(NOT_SEEN_BY_KVM if recording.facts.get("kvm") else ()))),
     }

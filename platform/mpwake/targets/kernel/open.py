@@ -19,10 +19,12 @@ from mpwake.targets.kernel import initramfs, qemu
 from mpwake.targets.kernel.boots import Boots
 from mpwake.targets.kernel.evidence import trace_of
 from mpwake.targets.kernel.image import Image, read_image
+from mpwake.targets.kernel.kvm import probe as kvm
+from mpwake.targets.kernel.kvm.run import HIGHEST_ID as HIGHEST_UNDER_KVM
 from mpwake.targets.kernel.probe import proved
 from mpwake.targets.kernel.recording import Backend, Machine, NotRealisable, Recording
 from mpwake.targets.kernel.run import run
-from mpwake.targets.kernel.situate import Trial, trial
+from mpwake.targets.kernel.situate import HIGHEST_ID, Trial, trial
 
 # What the suite adds to the command line of a situation: every line with its level, and lines that are for debugging.
 SAID = (
@@ -104,9 +106,12 @@ class Driver:
     image: Image
     takes_tree: bool
     backend: Backend = "tcg"
+    following: Image | None = None
     boots: Boots = attrs.Factory(Boots)
 
-    following: Image | None = None
+    def _trial(self, sentence: str) -> Trial:
+        return trial(sentence, HIGHEST_UNDER_KVM if self.backend == "kvm" else HIGHEST_ID)
+
     def _boot(self, one: Trial) -> Recording:
         return run(machine_of(one, self.image, self.backend, self.following))
 
@@ -115,7 +120,7 @@ class Driver:
         for sentence in sentences:
             if sentence in situations() or sentence in probes(Role.SENDER):
                 try:
-                    one = trial(sentence)
+                    one = self._trial(sentence)
                 except Unjudged:
                     continue
                 if one.tables.madt is None and not self.takes_tree:
@@ -124,7 +129,7 @@ class Driver:
 
     def drive(self, sentence: str, _seed: int) -> tuple[Trace, ...]:
         """Boot into a situation, or as a probe says, and return what was seen."""
-        one = trial(sentence)
+        one = self._trial(sentence)
         try:
             recording = self.boots.result(key_of(one), functools.partial(self._boot, one))
         except NotRealisable as error:
@@ -138,11 +143,8 @@ def _notes(image: Image, backend: Backend) -> tuple[str, ...]:
     if image.takes_tree is not None:
         takes = "takes" if image.takes_tree else "takes no"
         known = f"it {takes} mailbox from a DeviceTree: {image.source}".replace("takes mailbox", "takes a mailbox")
-    return (
-        f"it calls itself Linux {image.version}",
-        known,
-        f"booted under QEMU {qemu.version(qemu.find())} {'with' if backend == 'kvm' else 'without'} KVM",
-    )
+    under = "KVM, by the suite's own monitor" if backend == "kvm" else f"QEMU {qemu.version(qemu.find())} without KVM"
+    return f"it calls itself Linux {image.version}", known, f"booted under {under}"
 
 
 def open_kernel(
@@ -150,21 +152,24 @@ def open_kernel(
 ) -> Target:
     """Open a kernel image; ``follows`` is what it claims beside what it tells itself, ``following`` its next kernel.
 
-    Raises ``InputError`` for what is no bzImage, and ``ToolError`` where QEMU or busybox is missing or unfit.
+    Raises ``InputError`` for what is no bzImage, and ``ToolError`` where QEMU or KVM, or busybox, is missing or unfit.
     """
     image = read_image(path)
-    proved(qemu.find(), backend)
+    if backend == "kvm":
+        kvm.proved()
+    else:
+        proved(qemu.find())
     notes = _notes(image, backend)
-    claims = {"linux", *follows} | ({"dt-binding"} if image.takes_tree else set())
-    driver = Driver(image, "dt-binding" in claims, backend, then)
-    behaviour = Behaviour(driver.drive, follows=frozenset(claims), boots=True, prepare=driver.prepare)
-    return Target(
-        kind="kernel",
     sources = [Source(str(path), "kernel image", image.data)]
     then = read_image(following) if following else None
     if then:
         notes += (f"the kernel that it starts calls itself Linux {then.version}",)
         sources.append(Source(str(following), "next kernel", then.data))
+    claims = {"linux", *follows} | ({"dt-binding"} if image.takes_tree else set())
+    driver = Driver(image, "dt-binding" in claims, backend, then)
+    behaviour = Behaviour(driver.drive, follows=frozenset(claims), boots=True, prepare=driver.prepare)
+    return Target(
+        kind="kernel",
         name=f"kernel:{path}",
         sources=tuple(sources),
         driven={Role.SENDER: behaviour},

@@ -6,28 +6,25 @@ A QEMU that reports nothing, or reports something else than was done, must never
 from __future__ import annotations
 
 import functools
+import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mpwake.evidence.tables import Tables
 from mpwake.spec.errors import ToolError
 from mpwake.targets.kernel import layout, qemu
 from mpwake.targets.kernel.observe import Observer
-from mpwake.targets.kernel.recording import Backend, Machine, Parking, Seen
+from mpwake.targets.kernel.recording import Machine, Parking, Seen
 
 _MAILBOX = 0x7F5E5000
-_ENTRY = 0x100000
+ENTRY = 0x100000
 _SECONDS, _LIMIT = 10.0, 30.0
 _FOUR_FIVES = 0x4444444455555555
 _VECTOR = -1
 _MISALIGNED = range(0x31, 0x35)
 
 Access = tuple[str, int, int, int, int]
-HINTS: Mapping[Backend, str] = {
-    "tcg": qemu.INSTALL,
-    "kvm": "under KVM QEMU does not see accesses to memory; without backend: kvm it carries them out itself, and does",
-}
 
 
 def _each(what: str, offset: int, *values: int) -> list[Access]:
@@ -72,21 +69,22 @@ EXPECTED: tuple[Access, ...] = (
 
 
 @functools.cache
-def proved(program: str, backend: Backend = "tcg") -> None:
+def proved(program: str) -> None:
     """Return where QEMU tells what is done. Raises ``ToolError`` with the first difference where it does not."""
     version = qemu.version(program)
-    found = _run(program, backend)
-    for number, expected in enumerate(EXPECTED):
-        got = found[number] if number < len(found) else None
-        if got is None or not _equal(got, expected):
-            raise ToolError(_differs(version, number, expected, got), program, HINTS[backend])
-    if len(found) > len(EXPECTED):
-        raise ToolError(_differs(version, len(EXPECTED), None, found[len(EXPECTED)]), program, HINTS[backend])
+    compare(_run(program), f"QEMU {version}", program, qemu.INSTALL)
+
+
+def compare(found: Sequence[Access], who: str, program: str, hint: str) -> None:
+    """Return where what was told is what the probe does. Raises ``ToolError`` with the first difference."""
+    for number, (got, expected) in enumerate(itertools.zip_longest(found, EXPECTED)):
+        if got is None or expected is None or not _equal(got, expected):
+            raise ToolError(_differs(who, number, expected, got), program, hint)
 
 
 def _equal(got: Access, expected: Access) -> bool:
     if expected[4] == _VECTOR:
-        return got[:4] == expected[:4] and _ENTRY <= got[4] < _ENTRY + layout.PAGE
+        return got[:4] == expected[:4] and ENTRY <= got[4] < ENTRY + layout.PAGE
     return got == expected
 
 
@@ -98,15 +96,15 @@ def _text(one: Access | None) -> str:
     return f"{what} of {shown} by processor {apic_id}" + (f" at {offset:#x}, {width} bytes" if width else "")
 
 
-def _differs(version: str, number: int, expected: Access | None, got: Access | None) -> str:
+def _differs(who: str, number: int, expected: Access | None, got: Access | None) -> str:
     return (
-        f"QEMU {version} does not tell what the probe did: access {number + 1} was {_text(expected)}, "
-        f"and it told {_text(got)}"
+        f"{who} does not tell what the probe did: access {number + 1} was {_text(expected)}, and it told {_text(got)}"
     )
 
 
-def _run(program: str, backend: Backend) -> list[Access]:
-    machine = Machine(
+def machine() -> Machine:
+    """Return the machine on which the probe is run: two processors, and a mailbox."""
+    return Machine(
         kernel=Path(),
         initramfs=b"",
         tables=Tables(),
@@ -115,13 +113,19 @@ def _run(program: str, backend: Backend) -> list[Access]:
         processors={1: Parking()},
         command_line="",
         marks=(),
+        seconds=_SECONDS,
     )
-    bare = layout.bare(machine, _ENTRY, (Path(__file__).parent / "rom" / "probe.bin").read_bytes())
+
+
+def laid_out() -> layout.Layout:
+    """Return the probe in the memory of its machine."""
+    return layout.bare(machine(), ENTRY, (Path(__file__).parent / "rom" / "probe.bin").read_bytes())
+
+
+def _run(program: str) -> list[Access]:
+    bare = laid_out()
     observer = Observer(bare.apic_ids, tuple(one.address for one in bare.pages if one.traced), (), _SECONDS)
-    with (
-        qemu.Files(bare) as files,
-        qemu.Process(qemu.command(program, bare, files, False, False, backend), files) as process,
-    ):
+    with qemu.Files(bare) as files, qemu.Process(qemu.command(program, bare, files, False, False), files) as process:
         until = time.monotonic() + _LIMIT
         for data in process.output(until):
             observer.feed(data)
@@ -130,7 +134,12 @@ def _run(program: str, backend: Backend) -> list[Access]:
         else:
             if time.monotonic() < until:
                 process.ended()
-    return [part for one in observer.seen() for _ in range(one.times) for part in _parts(one)]
+    return told(observer.seen())
+
+
+def told(seen: Iterable[Seen]) -> list[Access]:
+    """Return what was seen as it is compared."""
+    return [part for one in seen for _ in range(one.times) for part in _parts(one)]
 
 
 def _parts(one: Seen) -> list[Access]:

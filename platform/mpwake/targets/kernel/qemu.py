@@ -14,13 +14,12 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 
 from mpwake.spec.errors import ToolError
 from mpwake.targets.kernel.layout import PAGE, RAM, Layout, slot_of
 from mpwake.targets.kernel.observe import EVENTS
-from mpwake.targets.kernel.recording import Backend
 
 VARIABLE = "MPWAKE_QEMU"
 PROGRAM = "qemu-system-x86_64"
@@ -29,11 +28,6 @@ INSTALL = "install QEMU 7.2 or later for x86 (Debian: qemu-system-x86), or name 
 # One instruction takes 2**SHIFT ns of the machine's time.
 SHIFT = 2
 _CPU = "max,cx16=off"
-# How each backend carries instructions out. KVM has no instruction counter, and its processors run at the same time.
-_ACCELERATION: Mapping[Backend, tuple[str, ...]] = {
-    "tcg": ("-accel", "tcg,thread=single", "-icount", f"shift={SHIFT},sleep=off"),
-    "kvm": ("-accel", "kvm"),
-}
 _ASKED = 20.0
 _CHUNK = 1 << 20
 _PR_SET_PDEATHSIG = 1
@@ -100,16 +94,14 @@ class Memory:
         return f"/proc/self/fd/{self.file}"
 
 
-def command(
-    program: str, layout: Layout, files: Files, interrupts: bool, la57: bool, backend: Backend = "tcg"
-) -> list[str]:
+def command(program: str, layout: Layout, files: Files, interrupts: bool, la57: bool) -> list[str]:
     """Return the command line of a machine."""
     last = max(layout.apic_ids)
     arguments = [
         program,
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-monitor", "none", "-parallel", "none"),
         *("-machine", "pc,memory-backend=ram,usb=off,vmport=off,hpet=off"),
-        *_ACCELERATION[backend],
+        *("-accel", "tcg,thread=single", "-icount", f"shift={SHIFT},sleep=off"),
         *("-seed", "1", "-rtc", "base=2026-01-01T00:00:00,clock=vm"),
         *("-cpu", _CPU if la57 else f"{_CPU},la57=off"),
         *("-m", f"{RAM >> 20}M", "-smp", f"cpus=1,maxcpus={last + 1},sockets=1,dies=1,cores={last + 1},threads=1"),

@@ -8,6 +8,7 @@ from typing import Literal
 from mpwake.spec.errors import ToolError
 from mpwake.targets.kernel import faults, qemu
 from mpwake.targets.kernel.bzimage import read_image
+from mpwake.targets.kernel.kvm import run as kvm
 from mpwake.targets.kernel.layout import Layout, lay_out
 from mpwake.targets.kernel.observe import Observer
 from mpwake.targets.kernel.probe import proved
@@ -21,11 +22,13 @@ def run(machine: Machine) -> Recording:
     """Boot a machine until a mark, its budget, or its own end.
 
     Raises ``NotRealisable`` where QEMU has no such machine, ``InputError`` for an image that is none, and ``ToolError``
-    where QEMU is missing, unfit or broken.
+    where QEMU, or KVM where that is asked for, is missing, unfit or broken.
     """
+    if machine.backend == "kvm":
+        return kvm.run(machine)
     layout = lay_out(machine, read_image(machine.kernel))
     program = qemu.find()
-    proved(program, machine.backend)
+    proved(program)
     return observed(program, layout, machine)
 
 
@@ -35,7 +38,7 @@ def observed(program: str, layout: Layout, machine: Machine) -> Recording:
     limit = machine.seconds * _PACE + _STARTING
     la57 = any(one.entry.la57 for one in machine.processors.values())
     with qemu.Files(layout) as files:
-        with qemu.Process(qemu.command(program, layout, files, False, la57, machine.backend), files) as process:
+        with qemu.Process(qemu.command(program, layout, files, False, la57), files) as process:
             end = _watch(process, observer, time.monotonic() + limit)
         if not observer.booted:
             raise ToolError("did not reach the kernel's entry", program, qemu.INSTALL)

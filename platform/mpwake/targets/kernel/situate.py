@@ -109,16 +109,16 @@ def _check_host(host: Host) -> None:
         raise not_testable("no allocation of an unmodified kernel can be made to fail")
 
 
-def _stand_ins(one: Situation, taken: set[int]) -> dict[int, int]:
-    """Return an APIC ID that the machine can have for each that it cannot.
+def _stand_ins(one: Situation, taken: set[int], highest: int) -> dict[int, int]:
+    """Return an APIC ID that the machine can have for each that it cannot; ``highest`` is the highest that it can.
 
     Where nothing is asked of gaps between them, they are closed: kernels before 6.12 lose their clock over gaps, when
     QEMU counts instructions.
     """
-    gaps = one.says == SPARSE or any(action.id not in (0, 1, 2, 3) for action in one.actions)
+    gaps = highest > HIGHEST_ID or one.says == SPARSE or any(action.id not in (0, 1, 2, 3) for action in one.actions)
     if gaps or set(one.ids) & taken - set(one.ids):
         free = iter(range(FIRST_STAND_IN, HIGHEST_ID))
-        return {apic: next(free) for apic in one.ids if apic > HIGHEST_ID}
+        return {apic: next(free) for apic in one.ids if apic > highest}
     ids = iter(apic for apic in range(1, HIGHEST_ID) if apic not in taken)
     return {apic: next(ids) for apic in sorted(one.ids) if apic > len(one.ids)}
 
@@ -200,7 +200,7 @@ def _polled(one: Situation, tables: Tables) -> int:
     return address if address // PAGE == one.mailbox // PAGE else one.mailbox
 
 
-def _situated(boot: Boot, sentence: str) -> Trial:
+def _situated(boot: Boot, sentence: str, highest: int) -> Trial:
     one = boot.situation
     _check_host(one.host)
     if one.boot_id:
@@ -208,7 +208,7 @@ def _situated(boot: Boot, sentence: str) -> Trial:
     if len(one.ids) >= MOST:
         raise not_testable(f"the machine has at most {MOST} processors")
     published = compose(boot.document)
-    instead = _stand_ins(one, {one.boot_id, *one.ids, *_named(published)})
+    instead = _stand_ins(one, {one.boot_id, *one.ids, *_named(published)}, highest)
     tables = compose(_with_ids(boot.document, instead)) if instead else published
     loops = one.loops or [one.loop] * len(one.ids)
     ids = [instead.get(apic, apic) for apic in one.ids]
@@ -295,8 +295,11 @@ def _again(one: Probe, given: Mapping[int, int]) -> Iterator[Action]:
             yield Action("online", apic)
 
 
-def trial(sentence: str) -> Trial:
-    """Return what is booted for a sentence; raise ``Unjudged`` where no machine of QEMU is what it says."""
+def trial(sentence: str, highest: int = HIGHEST_ID) -> Trial:
+    """Return what is booted for a sentence; raise ``Unjudged`` where no machine is what it says.
+
+    ``highest`` is the highest APIC ID that a processor of the machine can have.
+    """
     if sentence in situations():
-        return _situated(situation(sentence), sentence)
+        return _situated(situation(sentence), sentence, highest)
     return _probed(probes(Role.SENDER)[sentence], sentence)
