@@ -159,6 +159,43 @@ def test_of_many_loads_the_nearest_are_shown_and_the_others_counted() -> None:
     assert traffic.loads == 84
 
 
+def said(time: int, level: str = "info") -> Event:
+    """Return a line of the console."""
+    return Event(time, 0, Kind.CONSOLE, note=f"line {time}", facts={"level": level})
+
+
+def test_of_the_console_the_lines_around_the_marked_event_are_shown_and_the_others_counted() -> None:
+    lines = [said(10 + at) for at in range(100)]
+    traffic = of(WAKE, COMMAND, *lines[:50], ACK, *lines[50:], LANDING, marked=ACK)
+    assert [(row.kind, row.text) for row in traffic.rows] == [
+        ("request", "wake  APIC ID 0x1ff  0x9a000"),
+        ("store", "release"),
+        *(("console", f"line {time}  level info") for time in (57, 58, 59)),
+        ("store", ""),
+        *(("console", f"line {time}  level info") for time in (60, 61, 62)),
+        ("landing", "0x9a000"),
+    ]
+    assert (traffic.earlier, traffic.later, traffic.loads, traffic.console) == (0, 0, 0, 94)
+
+
+def test_of_a_panic_the_line_that_says_so_is_shown() -> None:
+    lines = [said(100 + at, "warning") for at in range(100)]
+    traffic = of(COMMAND, said(50, "panic"), *lines, ACK, marked=ACK)
+    assert next(row.text for row in rows_of(traffic, "console")) == "line 50  level panic"
+    assert len(rows_of(traffic, "console")) == 6
+
+
+def test_lines_do_not_push_accesses_out_and_rows_have_a_limit() -> None:
+    stores = [Event(2 * at, 0, Kind.STORE, 2, 2, at) for at in range(100)]
+    events = sorted(
+        [*stores, *(said(2 * at + 1) for at in range(100)), *(load(2 * at, 0, at) for at in range(100))],
+        key=lambda one: one.time,
+    )
+    traffic = of(*events, marked=stores[50])
+    assert len(rows_of(traffic, "store")) == 24
+    assert (len(rows_of(traffic, "console")), len(rows_of(traffic, "load"))) == (6, 10)
+
+
 def test_of_very_many_processors_only_those_in_the_rows_have_a_lifeline() -> None:
     ids = tuple(range(65536))
     acts = [Event(at, at, Kind.LANDING, value=0x1000) for at in range(1, 65536)]

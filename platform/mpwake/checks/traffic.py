@@ -26,8 +26,11 @@ WAKES = ("wake", "overwrite", "send", "torn")
 _ADDRESSED = tuple(OPS[name] for name in (*WAKES, "test", "reset"))
 REGISTERS = "registers"
 _ACTS = 24
-_LOADS = 16
+_BESIDE = 16
+_LINES = 6
 _FACTS = 4
+# There may be a great many of these, and what they are beside is what a finding is about.
+_MANY = (Kind.LOAD, Kind.CONSOLE)
 _TEXT = 96
 _HEAD = 16
 
@@ -35,22 +38,25 @@ _HEAD = 16
 def told(trace: Trace, marked: Event | None = None) -> Exhibit:
     """Show what happened in a trial around one event: who did what in which order.
 
-    Loads are shown of those who take part in it, the nearest to that event first.
+    Loads are shown of those who take part in it, and of the console an excerpt: the nearest to that event first.
     """
     return traffic_exhibit("mailbox traffic", functools.partial(_around, trace, marked))
 
 
 def _around(trace: Trace, marked: Event | None) -> Traffic:
-    acts = [at for at, one in enumerate(trace.events) if one.kind is not Kind.LOAD or one is marked]
+    acts = [at for at, one in enumerate(trace.events) if one.kind not in _MANY or one is marked]
     about = next((number for number, at in enumerate(acts) if trace.events[at] is marked), len(acts) - 1)
+    centre = acts[about] if acts else len(trace.events)
     first = max(0, about - _ACTS // 2)
     shown = acts[first : first + _ACTS]
     later = len(acts) - first - len(shown)
     start = shown[0] if first else 0
     end = shown[-1] + 1 if later else len(trace.events)
+    lines = [at for at in range(start, end) if trace.events[at].kind is Kind.CONSOLE and trace.events[at] is not marked]
+    excerpt = sorted(lines, key=lambda at: (trace.events[at].facts.get("level") != "panic", abs(at - centre)))[:_LINES]
     loads = _loads(trace, frozenset(shown), range(start, end))
-    nearest = sorted(loads, key=lambda at: abs(at - acts[about]))[:_LOADS]
-    chosen = {at: loads.get(at, trace.events[at]) for at in sorted([*shown, *nearest])}
+    nearest = sorted(loads, key=lambda at: abs(at - centre))[: _BESIDE - len(excerpt)]
+    chosen = {at: loads.get(at, trace.events[at]) for at in sorted([*shown, *excerpt, *nearest])}
     agents = sorted({one.agent for one in chosen.values()})
     page = _head(trace, next(iter(chosen), 0))
     return Traffic(
@@ -60,6 +66,7 @@ def _around(trace: Trace, marked: Event | None) -> Traffic:
         earlier=first,
         later=later,
         loads=_count(trace.events[start:end]) - _count(chosen.values()),
+        console=len(lines) - len(excerpt),
     )
 
 
@@ -73,7 +80,7 @@ def _loads(trace: Trace, acts: frozenset[int], within: range) -> dict[int, Event
         key = (one.agent, one.offset, one.width, one.value)
         if at in acts:
             equal.clear()
-        elif one.agent in agents:
+        elif one.kind is Kind.LOAD and one.agent in agents:
             first = equal.setdefault(key, at)
             count = one.count + (loads[first].count if first in loads else 0)
             loads[first] = attrs.evolve(loads.get(first, one), count=count, until=one.until)

@@ -62,7 +62,8 @@ class Traffic:
     """Who did what to the mailbox around one event, in the order that it was seen in.
 
     ``page`` are the first 16 bytes of the mailbox before the first row. ``earlier`` and ``later`` count what is not
-    shown because it lies outside, loads left out; ``loads`` are those between the rows that are not shown.
+    shown because it lies outside, loads and console lines left out; ``loads`` and ``console`` are those between the
+    rows that are not shown.
     """
 
     lanes: tuple[Lane, ...]
@@ -71,6 +72,7 @@ class Traffic:
     earlier: int = 0
     later: int = 0
     loads: int = 0
+    console: int = 0
 
     def lines(self) -> list[str]:
         """Return a line of text for each row but unmarked loads; ``>`` stands before the marked one."""

@@ -130,6 +130,7 @@ def notes(traffic: Traffic) -> list[str]:
         (traffic.earlier, "event", "before these"),
         (traffic.later, "event", "after these"),
         (traffic.loads, "load", "among these"),
+        (traffic.console, "console line", "among these"),
     )
     return [
         f"{number} {what}{'' if number == 1 else 's'} {where} {'is' if number == 1 else 'are'} not shown."

@@ -110,7 +110,7 @@ def traffic_of(one: Traffic) -> events.Traffic:
     """Return mailbox traffic as the stream holds it."""
     lanes = tuple(events.Lane(lane.agent, lane.name) for lane in one.lanes)
     rows = tuple(events.TrafficRow(**{**attrs.asdict(row, recurse=False), "page": row.page.hex()}) for row in one.rows)
-    return events.Traffic(lanes, rows, one.page.hex(), one.earlier, one.later, one.loads)
+    return events.Traffic(lanes, rows, one.page.hex(), one.earlier, one.later, one.loads, one.console)
 
 
 def _seen(finding: Finding, requirement: Requirement) -> events.Seen:

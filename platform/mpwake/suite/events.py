@@ -119,9 +119,10 @@ class Traffic:
     lanes: tuple[Lane, ...] = described("The participants that the rows name")
     rows: tuple[TrafficRow, ...] = described("What they did, 40 rows at most")
     page: str = described("The first 16 bytes of the mailbox before the first row, in hex")
-    earlier: int = described("Events before the first row that are not shown, loads not counted", 0)
-    later: int = described("Events after the last row that are not shown, loads not counted", 0)
+    earlier: int = described("Events before the first row that are not shown, but for loads and console lines", 0)
+    later: int = described("Events after the last row that are not shown, but for loads and console lines", 0)
     loads: int = described("Loads between the rows that are not shown", 0)
+    console: int = described("Console lines between the rows that are not shown", 0)
 
     def __attrs_post_init__(self) -> None:
         _check_page(self.page, (MAX_PAGE,))
