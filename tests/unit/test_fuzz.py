@@ -9,13 +9,14 @@ from types import SimpleNamespace
 import attrs
 import pytest
 from hypothesis import strategies as st
+from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.internal.conjecture import engine, providers
 
 from mpwake.checks.situations import plan_of
 from mpwake.evidence.exhibit import CodecError
 from mpwake.fuzz import inputs
 from mpwake.fuzz.campaign import ROUND, Lane, Tally, Task, one_round, seed_of, work
-from mpwake.fuzz.database import database_of
+from mpwake.fuzz.database import Apart, database_of
 from mpwake.fuzz.inputs import READERS, Reader, examined, input_job
 from mpwake.fuzz.jobs import job_named
 from mpwake.fuzz.judge import COMPARED, WOKEN
@@ -205,6 +206,22 @@ def test_a_database_is_tried_first(tmp_path):
     assert told(carried_out(database=place))
     again = carried_out(database=place, seed=77, examples=1)
     assert BIG in told(again)
+
+
+def test_a_database_is_read_as_it_was_and_written_at_the_end():
+    kept = InMemoryExampleDatabase()
+    kept.save(b"key", b"a")
+    kept.save(b"key", b"b")
+    here = Apart(kept)
+    assert list(here.fetch(b"key")) == [b"a", b"b"]
+    here.save(b"key", b"c")
+    here.move(b"key", b"other", b"a")
+    kept.save(b"key", b"of somebody else's")
+    assert list(here.fetch(b"key")) == [b"b", b"c"]
+    assert set(kept.fetch(b"key")) == {b"a", b"b", b"of somebody else's"}
+    here.keep()
+    assert set(kept.fetch(b"key")) == {b"b", b"c", b"of somebody else's"}
+    assert set(kept.fetch(b"other")) == {b"a"}
 
 
 def test_a_database_that_cannot_be_is_told(tmp_path):

@@ -19,7 +19,7 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, note, settings, target
 from hypothesis.errors import Flaky, StopTest, Unsatisfiable
 
-from mpwake.fuzz.database import database_of
+from mpwake.fuzz.database import Apart, database_of
 from mpwake.fuzz.problem import Examined, Job, Problem, new_ones
 from mpwake.fuzz.seeded import seeded_alone
 from mpwake.spec.errors import ToolError
@@ -117,6 +117,7 @@ class Worker:
     smallest: dict[str, Found] = attrs.field(factory=dict)
     sorts: dict[str, type[FoundError]] = attrs.field(factory=dict)
     seed: int = 0
+    guided: bool = False
 
     def run(self) -> None:
         """Go round by round until the task is done, and tell of each round."""
@@ -128,7 +129,7 @@ class Worker:
         """Go one round, and tell of it; return whether it was the last."""
         began, over, notes = time.monotonic(), False, dict[str, tuple[str, ...]]()
         broken: ToolError | None = None
-        self.seed = seed_of(self.task, number)
+        self.seed, self.guided = seed_of(self.task, number), number % 2 == 1
         try:
             self._search(first=number == self.task.first)
         except Over:
@@ -185,13 +186,15 @@ class Worker:
         return self.stops() or (self.task.until is not None and time.monotonic() >= self.task.until)
 
     def _search(self, first: bool) -> None:
-        replays = (Phase.reuse,) if first and not self.task.known else ()
+        # One worker tries what is kept; the others would try the same.
+        replays = (Phase.reuse,) if first and not self.task.known and self.task.worker == 0 else ()
+        database = Apart(database_of(self.task.database))
         examples = ROUND if self.task.examples is None else min(ROUND, self.task.examples - self.counted)
         self.counted += examples
         how = settings(
             max_examples=examples,
             phases=(Phase.explicit, *replays, Phase.generate, Phase.target, Phase.shrink),
-            database=database_of(self.task.database),
+            database=database,
             deadline=None,
             derandomize=False,
             suppress_health_check=list(HealthCheck),
@@ -206,8 +209,11 @@ class Worker:
         def examine(example: object) -> None:
             self._examine(example)
 
-        with contextlib.redirect_stdout(io.StringIO()), seeded_alone():
-            examine()
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), seeded_alone():
+                examine()
+        finally:
+            database.keep()
 
     def _examine(self, example: object) -> None:
         if self._late() and (self._hurried() or not self.smallest):
@@ -228,6 +234,8 @@ class Worker:
     def _guide(self, seen: Examined) -> None:
         new = [one for one in seen.reached if one in self.reached or len(self.reached) < MOST_REACHED]
         self.reached.update(new)
+        if not self.guided:
+            return
         target(float(seen.depth), label="deepest state")
         target(float(len(seen.reached)), label="most branches")
         target(max((1.0 / self.reached[one] for one in new), default=0.0), label="rarest branch")
