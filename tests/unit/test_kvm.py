@@ -15,8 +15,9 @@ from pathlib import Path
 import attrs
 import pytest
 
-from mpwake.checks import guest, selection
+from mpwake.checks import guest, selection, trampoline
 from mpwake.checks.core import Unjudged
+from mpwake.evidence.behaviour import Behaviour
 from mpwake.spec.errors import ToolError
 from mpwake.targets.kernel import faults
 from mpwake.targets.kernel.acpi import PM_BASE
@@ -27,7 +28,7 @@ from mpwake.targets.kernel.kvm.ports import Ports
 from mpwake.targets.kernel.layout import BOOT, PAGE, POOLS, RAM, TELL
 from mpwake.targets.kernel.observe import MAX_SEEN
 from mpwake.targets.kernel.probe import EXPECTED
-from mpwake.targets.kernel.recording import Entry, NotRealisable, Parking, Recording
+from mpwake.targets.kernel.recording import Entry, Fault, NotRealisable, Parking, Recording
 from mpwake.targets.kernel.situate import trial
 from support.kernel import machine
 
@@ -664,3 +665,13 @@ def test_interrupts_between_processors_are_not_seen_and_nothing_passes_on_that()
         with pytest.raises(Unjudged, match="does not see interrupts between processors"):
             starts(trace)
         assert starts(attrs.evolve(trace, facts={})) == []
+
+
+def test_of_a_triple_fault_nothing_is_said_that_is_not_known() -> None:
+    fault = Fault(1, run.TRIPLE, run.UNKNOWN, VECTOR + 0x4E, 0, b"\x0f\x20\xe0")
+    facts: dict[str, str | int | bool] = {"kvm": True}
+    recording = Recording((), "reset", bytes(PAGE), bytes(PAGE), b"", (fault,), facts)
+    trace = trace_of(recording, trial(trampoline.NO_NXE))
+    (found,) = trampoline._survives(Behaviour(lambda *_: (trace,), boots=True), trampoline.NO_NXE)
+    assert not found.ok
+    assert found.found == "a triple fault"

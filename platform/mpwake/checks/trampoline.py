@@ -176,7 +176,9 @@ def _survives(behaviour: Behaviour, sentence: str, weight: Weight | None = None)
     for trace in each(behaviour, sentence):
         faults = trace.of(Kind.FAULT)
         for one in faults:
-            found = f"{one.note or 'a fault'} with error code {fact(one, 'error'):#x} at address {one.value:#x}"
+            code = fact(one, "error")
+            told_of = f" with error code {code:#x} at address {one.value:#x}" if code >= 0 else ""
+            found = f"{one.note or 'a fault'}{told_of}"
             yield Finding(False, found, "no fault", (told(trace, one), *machine_code(trace, one)), weight)
         if faults:
             continue

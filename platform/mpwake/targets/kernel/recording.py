@@ -14,7 +14,7 @@ from mpwake.spec.document import described
 
 @attrs.frozen(auto_exc=True)
 class NotRealisable(Exception):
-    """What is to be booted takes a machine that QEMU does not have: the reason, for a person."""
+    """What is to be booted takes a machine that the backend does not have: the reason, for a person."""
 
     reason: str
 
@@ -60,8 +60,8 @@ class Machine:
 
     ``tables`` are published as they are: the MADT and the blob byte for byte; of the memory map what the machine has
     memory for. ``mailbox`` is where the processors poll. ``processors`` are the APIC IDs of all of them with how each
-    is parked, but the one that boots; one above 254 is nowhere, because QEMU has none. ``marks`` end the run where a
-    console line holds one. ``seconds`` are the budget, in time of the machine.
+    is parked, but the one that boots; one above 254 is nowhere, because QEMU has none, but under KVM. ``marks`` end the
+    run where a console line holds one. ``seconds`` are the budget, in time of the machine; KVM's is ours.
     """
 
     kernel: Path
@@ -102,7 +102,7 @@ class Seen:
 
 @attrs.frozen
 class Fault:
-    """A fault that nobody handled, after which the machine reset itself; -1 is a processor that is not known.
+    """A fault that nobody handled, after which the machine reset itself; -1 is what is not known of it.
 
     ``address`` is that of a page fault; ``code`` the bytes at ``rip``.
     """

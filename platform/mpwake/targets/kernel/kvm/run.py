@@ -24,7 +24,7 @@ STARTING = 20.0
 HIGHEST_ID = 0xFFF
 _LOW = 0xFF
 _EXTENDED, _LA57 = 7, 1 << 16
-TRIPLE = "a triple fault"
+TRIPLE, UNKNOWN = "a triple fault", -1
 
 
 def run(machine: Machine, monitor: str = MONITOR) -> Recording:
@@ -120,4 +120,4 @@ def faults_of(collector: Collector, files: Files) -> tuple[Fault, ...]:
     def memory(at: int, size: int) -> bytes:
         return bytes(files.ram.map[at : at + size]) if at + size <= RAM else b""
 
-    return (Fault(apic_id, TRIPLE, 0, rip, address, faults.code_at(rip, cr3, bool(cr4 & 1 << 12), memory)),)
+    return (Fault(apic_id, TRIPLE, UNKNOWN, rip, address, faults.code_at(rip, cr3, bool(cr4 & 1 << 12), memory)),)
