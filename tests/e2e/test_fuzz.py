@@ -68,7 +68,7 @@ def test_a_difference_is_no_failure_and_run_says_who_shows_it(tmp_path):
 
 
 def test_a_bring_up_that_stores_in_a_wrong_order_is_found(tmp_path):
-    words = ("fuzz", "model:asterinas", "--role", "sender", "--examples", "80", "--format", "json", "--out", "out")
+    words = ("fuzz", "model:asterinas", "--role", "sender", "--examples", "600", "--format", "json", "--out", "out")
     result = mpwake(*words, cwd=tmp_path)
     plain = json.loads(result.stdout)
     named = {one for finding in plain["findings"] for one in finding["requirements"]}

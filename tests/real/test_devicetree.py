@@ -1,15 +1,18 @@
 """Trees that dtc compiles, judged by dt-schema and by us, side by side.
 
 ``VARIANTS`` is the table: one fault each, what dt-schema says of it and what we say. dt-schema's column is as
-measured; it is given the demands of Linux's binding in tests/data/wakeup-mailbox-schema.yaml.
+measured; it is given the demands of Linux's binding in fuzz/wakeup-mailbox-schema.yaml.
 """
+
+import os
+import shutil
 
 import attrs
 import pytest
 
-from support.tools import DATA, dt_schema, dtc, ids, judged, run
+from mpwake.fuzz.binding import SCHEMA, complaints_of_dtschema
+from support.tools import dt_schema, dtc, ids, judged, run
 
-SCHEMA = DATA / "wakeup-mailbox-schema.yaml"
 NODE = """
         wakeup-mailbox@7f5e5000 {
             compatible = "intel,wakeup-mailbox";
@@ -214,3 +217,14 @@ def test_the_verdicts_of_dt_schema_are_those_of_the_catalogue():
     failing = {one.name for one in VARIANTS if one.schema}
     assert failing & set(CATALOGUE) == {"two-tuples", "extra-property", "size-instead-of-reg", "openvmm"}
     assert set(CATALOGUE) <= {one.name for one in VARIANTS}
+
+
+@every_variant
+def test_the_process_that_the_fuzzer_asks_says_what_dt_schema_says(tmp_path, one):
+    if shutil.which("dt-validate", path=os.environ.get("MPWAKE_DTSCHEMA")) is None:
+        dt_schema("dt-validate")
+    said = complaints_of_dtschema(compiled(one, tmp_path).read_bytes())
+    of_the_mailbox = bool(one.schema) and bool({"DT-01", "DT-02", "DT-04", "DT-07", "DT-10"} & one.ours)
+    assert bool(said) is of_the_mailbox
+    if said:
+        assert one.schema in " ".join(said)

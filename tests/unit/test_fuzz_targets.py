@@ -97,12 +97,12 @@ def test_the_command_that_finds_it_again_is_whole(tmp_path: Path) -> None:
 
 def test_a_bring_up_gets_a_scenario_and_a_feature(tmp_path: Path) -> None:
     job = job_named("model:asterinas", Role.SENDER, tmp_path)
-    one = next(one for one in found(job).found if "ORD-01" in {problem.requirement for problem in one.problems})
+    one = found(job).found[0]
     scenario, feature = (tmp_path / name for name in job.write(one.example, one.problems, tmp_path, "it", ORIGIN))
     told = feature.read_text(encoding="utf-8")
     says = document.load(scenario).value["probe"].value["says"].value
     assert f"When {says}\n" in told
-    assert re.search(r"@ORD-01 @sender\n  Scenario: .*\n    Given ", told)
+    assert re.search(rf"@{one.problems[0].requirement} @sender\n  Scenario: .*\n    Given ", told)
 
 
 def test_an_input_gets_a_scenario_beside_it(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from hypothesis import strategies as st
@@ -18,10 +18,12 @@ from mpwake.spec import document
 from mpwake.spec.changes import Change
 from mpwake.spec.requirements import Role
 
+T = TypeVar("T")
 SAYS = "a random scenario"
 LONGEST = 12
 MOST = 4
-PATIENCE, LONG_PATIENCE = 400, 20_000
+PATIENCE, SHORT_PATIENCE, LONG_PATIENCE = 400, 2000, 20_000
+SHORT = 40
 ALL, NOBODY = 0xFFFFFFFE, 0xFFFFFFFF
 ALIKE = ((1, 0x101, 0x10001, 0x1000001), (1, 0x1000000, 0x1FF, 0xFF010000), (4, 0x1FF, 2, 0x80000001))
 FAULTS = ("ap-dead", "ap-late", "ap-slow", "ap-dies", "ap-wrong", "ap-deaf", "ap-lost")
@@ -119,9 +121,15 @@ def _apic(whom: int | str, ids: tuple[int, ...]) -> int:
     }[whom]
 
 
+def weighted(*choices: tuple[int, st.SearchStrategy[T]]) -> st.SearchStrategy[T]:
+    """Draw from one of these, each as often as its weight says. Hypothesis takes equal ones of ``one_of`` for one."""
+    several = [one for weight, one in choices for _ in range(weight)]
+    return st.sampled_from(range(len(several))).flatmap(several.__getitem__)
+
+
 def _steps(ops: tuple[str, ...], cr4: bool) -> st.SearchStrategy[Step]:
     own = st.integers(0, MOST - 1)
-    whom = st.one_of(own, own, own, st.sampled_from(WHOM))
+    whom = weighted((3, own), (1, st.sampled_from(WHOM)))
     number = st.sampled_from(COMMANDS) | st.integers(0, 0xFFFF)
     values: dict[str, st.SearchStrategy[int]] = {op: st.sampled_from(some) for op, some in _VALUES.items()}
     values |= {"command": number, "stale": number}
@@ -139,9 +147,10 @@ def _woken(ids: tuple[int, ...], order: list[int], ops: list[str]) -> tuple[Requ
 
 
 def _cleared(ids: tuple[int, ...], odd: list[Step]) -> tuple[Request, ...]:
-    # Something odd, taken back; then everybody is woken: who was lost by it is seen.
+    # Something odd, taken back; then everybody else is woken: who was lost by it is seen.
     some = tuple(request for one in odd for request in one.requests(ids))
-    return (*some, CLEAR, *(request for one in ids for request in (Request("wake", one), CLEAR)))
+    rest = [one for one in ids if not any(done.op == "wake" and done.id == one for done in some)]
+    return (*some, CLEAR, *(request for one in rest for request in (Request("wake", one), CLEAR)))
 
 
 def _turned(ids: tuple[int, ...], op: str) -> tuple[Request, ...]:
@@ -156,6 +165,10 @@ def _again(ids: tuple[int, ...], woken: int, cr4: int) -> tuple[Request, ...]:
     back = (Request("reset", ids[0], cr4), Request("test", ids[0]), CLEAR)
     rest = ids[len(some) :] or ids[:1]
     return (*(Request("wake", one) for one in some), SETTLED, *back, *(Request("wake", one) for one in rest), SETTLED)
+
+
+def _twice(ids: tuple[int, ...], op: str) -> tuple[Request, ...]:
+    return (Request("wake", ids[0]), SETTLED, Request(op, ids[0]), SETTLED)
 
 
 def _single(ids: tuple[int, ...], op: str, whom: int | str) -> tuple[Request, ...]:
@@ -185,21 +198,20 @@ def _scripts(can: Can) -> st.SearchStrategy[Script]:
             [Step("reserved", 0, 1), Step("wake", 0), Step("reserved")],
         )
     )
-    free = script(
-        _free, st.lists(_steps((*_OPS, "reset", "again") if can.reset else _OPS, can.cr4), min_size=1, max_size=LONGEST)
-    )
+    every = (*_OPS, "reset", "again") if can.reset else _OPS
     ops = st.lists(st.sampled_from(("wake", "overwrite")), min_size=1, max_size=MOST)
     bits = st.just(0) | st.sampled_from(CR4) if can.cr4 else st.just(0)
-    resets = [script(_again, own, bits)] * 2 if can.reset else []
-    return st.one_of(
-        free,
-        script(_single, st.sampled_from(("wake", "overwrite", "test")), own | st.just("all")),
-        free,
-        script(_woken, st.just([0, 1, 2, 3]) | st.permutations((0, 1, 2, 3)), st.just(["wake"]) | ops),
-        script(_woken, st.just([0, 1, 2, 3]), st.just(["wake"])),
-        script(_cleared, commands | odd),
-        script(_turned, st.sampled_from(("test", "fields"))),
-        *resets,
+    in_turn = script(_woken, st.just([0, 1, 2, 3]), st.just(["wake"]))
+    return weighted(
+        (4, script(_free, st.lists(_steps(every, can.cr4), min_size=1, max_size=LONGEST))),
+        (1, script(_single, st.sampled_from(("wake", "overwrite", "test")), own | st.just("all"))),
+        (4, in_turn),
+        (2, script(_woken, st.permutations((0, 1, 2, 3)), st.just(["wake"]) | ops)),
+        (1, script(_cleared, commands)),
+        (2, script(_cleared, odd)),
+        (2, script(_turned, st.sampled_from(("test", "fields")))),
+        (1, script(_twice, st.sampled_from(("wake", "test", "fields")))),
+        *([(2, script(_again, own, bits))] if can.reset else []),
     )
 
 
@@ -209,7 +221,8 @@ def _ids(can: Can) -> st.SearchStrategy[tuple[int, ...]]:
     if not can.ids:
         return dense
     alike = st.sampled_from([some[:count] for some in ALIKE for count in range(2, MOST + 1)])
-    return st.one_of(*[dense] * 5, alike, st.lists(APIC_IDS, min_size=1, max_size=MOST, unique=True).map(tuple))
+    anyhow = st.lists(APIC_IDS, min_size=1, max_size=MOST, unique=True).map(tuple)
+    return weighted((4, dense), (1, alike), (1, anyhow))
 
 
 def placed(requests: tuple[Request, ...], place: int) -> tuple[Request, ...]:
@@ -225,22 +238,21 @@ Disturbance = tuple[str, Any]
 
 
 def _disturbances(can: Can) -> st.SearchStrategy[Disturbance]:
-    honest = st.just(("", None))
-    kinds: list[st.SearchStrategy[Disturbance]] = [honest] * 3
+    kinds: list[tuple[int, st.SearchStrategy[Disturbance]]] = [(6, st.just(("", None)))]
     if can.holds:
         steps = st.lists(st.integers(0, 20), min_size=MOST, max_size=MOST)
-        kinds.append(st.tuples(st.just("holds"), steps))
+        kinds.append((1, st.tuples(st.just("holds"), steps)))
     if can.pauses:
         pause = st.tuples(
             st.sampled_from(POINTS), st.sampled_from((1000, 40, 12)), st.none() | st.integers(0, MOST - 1)
         )
         pauses = st.tuples(st.just("pauses"), st.lists(pause, min_size=1, max_size=2))
-        kinds += [pauses, pauses, st.just(("events", False))]
+        kinds += [(3, pauses), (1, st.just(("events", False)))]
     if can.host:
-        kinds += [st.tuples(st.just(name), st.just(None)) for name in ("ids", "refuses", "changes")]
+        kinds += [(1, st.tuples(st.just(name), st.just(None))) for name in ("ids", "refuses", "changes")]
     if can.tables:
-        kinds += [st.tuples(st.just(name), st.just(None)) for name in ("entry", "seeds")]
-    return st.one_of(*kinds)
+        kinds += [(1, st.tuples(st.just(name), st.just(None))) for name in ("entry", "seeds")]
+    return weighted(*kinds)
 
 
 def _host(ids: tuple[int, ...], disturbance: Disturbance) -> Host:
@@ -303,9 +315,10 @@ def _case(parts: Parts) -> Case:
     host, poison, schedule = _host(parts.ids, parts.disturbance), parts.poison, parts.schedule
     if host.seeds:
         requests, poison = (SETTLED, *requests), SEED
-    if host.pauses:
+    longest = max((one.steps for one in host.pauses), default=0)
+    if longest > SHORT:  # tick by tick the budget would be spent on waiting
         schedule = attrs.evolve(schedule, engine="events")
-    patience = LONG_PATIENCE if host.pauses else PATIENCE
+    patience = LONG_PATIENCE if longest > SHORT else SHORT_PATIENCE if longest else PATIENCE
     return Case(Probe(SAYS, parts.ids, requests, poison, host=host, patience=patience), schedule, parts.strict)
 
 

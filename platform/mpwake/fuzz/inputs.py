@@ -11,8 +11,9 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -20,66 +21,76 @@ from hypothesis.strategies import SearchStrategy
 
 from mpwake.evidence.exhibit import CodecError
 from mpwake.evidence.fdt import Fdt, Node, decode_fdt
-from mpwake.evidence.madt import Madt, decode_madt
+from mpwake.evidence.madt import Entry, Madt, decode_madt
 from mpwake.evidence.memory_map import parse_e820
-from mpwake.evidence.tables import Tables
+from mpwake.evidence.tables import Tables, declared_edition
 from mpwake.fuzz import mutate
+from mpwake.fuzz.binding import complaints_of_dtschema
+from mpwake.fuzz.explained import told_apart
+from mpwake.fuzz.fwts import asked_fwts, false_alarm, ours_for, type_of
 from mpwake.fuzz.others import entries_of_iasl, rewritten_by_dtc
 from mpwake.fuzz.problem import BREAKS, Examined, Job, Problem, shape_of
 from mpwake.fuzz.write import atomically, save
 from mpwake.model.scenario import Drawn, Interleaving, Origin, Reading, ScenarioFile
 from mpwake.spec import document
+from mpwake.spec.editions import NEWEST
 from mpwake.spec.errors import InputError, did_you_mean
 from mpwake.spec.requirements import Role
+from mpwake.spec.verdicts import Verdict
 from mpwake.suite.mutants import judge_all
 from mpwake.targets.model import Platform
 
-READ, REFUSED, ASKED = "an input was read", "an input was refused", "another program was asked"
+READ, REFUSED = "an input was read", "an input was refused"
 LIMIT = 2.0
 ROW = 16
 Read = Callable[[bytes], object]
-Compare = Callable[[bytes, Any], tuple[bool, tuple[Problem, ...]]]
+Compare = Callable[[bytes, Any], tuple[Problem, ...] | None]
 
 
 @attrs.frozen
 class Reader:
     """What reads an input, which errors are its own, how inputs are drawn, and who else reads the same.
 
-    ``needed`` is what must happen once: an image that can be taken apart is never drawn.
+    ``compare`` are other programs by their names: each returns where it disagrees, and None where it cannot be asked.
     """
 
     read: Read
     errors: type[Exception]
     strategy: Callable[[], SearchStrategy[bytes]]
     suffix: str
-    compare: Compare = lambda _data, _found: (False, ())
+    compare: Mapping[str, Compare] = MappingProxyType({})
     limit: float = LIMIT
-    needed: str = READ
 
 
-def _judged(tables: Tables) -> None:
-    judge_all(tables, Role.TABLES)
+@attrs.frozen
+class Judged:
+    """A table that was read, and the requirements that fail on it."""
+
+    table: Any
+    failed: frozenset[str]
 
 
-def read_madt(data: bytes) -> Madt:
+def _judged(table: object, tables: Tables) -> Judged:
+    judged = judge_all(tables, Role.TABLES)
+    return Judged(table, frozenset(id for id, one in judged.items() if one.verdict is Verdict.FAIL))
+
+
+def read_madt(data: bytes) -> Judged:
     """Decode a MADT, and ask every check of tables."""
     madt = decode_madt(data)
-    _judged(Tables(madt=madt))
-    return madt
+    return _judged(madt, Tables(madt=madt, edition=declared_edition(madt) or NEWEST))
 
 
-def read_dtb(data: bytes) -> Fdt:
+def read_dtb(data: bytes) -> Judged:
     """Decode a DeviceTree blob, and ask every check of tables."""
     fdt = decode_fdt(data)
-    _judged(Tables(fdt=fdt))
-    return fdt
+    return _judged(fdt, Tables(fdt=fdt))
 
 
-def read_map(data: bytes) -> object:
+def read_map(data: bytes) -> Judged:
     """Read a memory map, and ask every check of tables."""
     found = parse_e820(data.decode("utf-8", "backslashreplace"))
-    _judged(Tables(memory_map=found))
-    return found
+    return _judged(found, Tables(memory_map=found))
 
 
 def read_yaml(data: bytes) -> object:
@@ -121,47 +132,91 @@ def _recordings() -> SearchStrategy[bytes]:
     return mutate.recordings(tuple(dict(one) for one in lines if isinstance(one, dict)))
 
 
-def _with_iasl(data: bytes, found: Madt) -> tuple[bool, tuple[Problem, ...]]:
-    theirs = entries_of_iasl(data)
-    if theirs is None or found.broken or found.cut:
-        return theirs is not None, ()
-    ours = [(one.offset, one.type) for one in found.entries]
+def _with_iasl(data: bytes, found: Judged) -> tuple[Problem, ...] | None:
+    theirs, madt = entries_of_iasl(data), found.table
+    if theirs is None or madt.broken or madt.cut:
+        return None
+    ours = [(one.offset, one.type) for one in madt.entries]
     if theirs == ours:
-        return True, ()
-    here = next(
-        (at for at, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]),
-        min(len(ours), len(theirs)),
-    )
-    kind, size = (found.entries[here].type, found.entries[here].length) if here < len(ours) else (0, 0)
+        return ()
+    pairs = enumerate(zip(ours, theirs, strict=False))
+    here = next((at for at, (one, other) in pairs if one != other), min(len(ours), len(theirs)))
     what = "ends" if here == len(theirs) else "goes on" if here == len(ours) else "sees another entry"
-    told = f"iasl {what} at an entry of type {kind:#04x} with Length {size}"
-    known = {0: 8, 9: 16, 0x10: 24}
-    usual = "its usual Length" if known.get(kind) == size else "another Length"
-    sort = (
-        f"iasl {what} at an entry of type {kind:#04x} with {usual}"
-        if kind in known
-        else f"iasl {what} at an entry of another type"
-    )
-    return True, (Problem("", sort, told, f"{len(ours)} entries", kind="differs from iasl"),)
+    last = madt.entries[here - 1] if 0 < here <= len(ours) else None
+    behind = f"an entry of type {last.type:#04x} with Length {last.length}" if last else "the header"
+    shape, told = _of_iasl(what, last), f"iasl {what} behind {behind}"
+    return (Problem("", shape, told, f"{len(ours)} entries", kind="differs from iasl"),)
 
 
-def _with_dtc(data: bytes, found: Fdt) -> tuple[bool, tuple[Problem, ...]]:
+def _of_iasl(what: str, last: Entry | None) -> str:
+    if last is None:
+        return f"iasl {what} behind the header"
+    if last.length == 2:
+        return f"iasl {what} behind an entry of Length 2"
+    usual = {0: 8, 9: 16, 0x10: 24}.get(last.type)
+    length = "" if usual is None else " with its usual Length" if usual == last.length else " with another Length"
+    return f"iasl {what} behind an entry of {f'type {last.type:#04x}' if usual else 'another type'}{length}"
+
+
+def _with_fwts(data: bytes, found: Judged) -> tuple[Problem, ...] | None:
+    # The requirements of the table's form are of a table that has a mailbox.
+    theirs = asked_fwts(data) if found.table.wakeups and not found.table.cut else None
+    if theirs is None:
+        return None
+    revision = data[8]
+    return tuple(_of_fwts(one, revision) for one in theirs if _alone(one, found.failed, revision))
+
+
+def _alone(finding: tuple[str, str], failed: frozenset[str], revision: int) -> bool:
+    """Say whether a finding is one of the mailbox or of the table's form, and none of ours."""
+    # What stands behind a broken chain, and in a second wakeup structure, is not judged: that it is there is.
+    wanted = ours_for(*finding)
+    return bool(wanted) and (false_alarm(finding, revision) or not (wanted | {"MADT-13", "MADT-15"}) & failed)
+
+
+def _of_fwts(finding: tuple[str, str], revision: int) -> Problem:
+    label, text = finding
+    if false_alarm(finding, revision):
+        shape = f"{label} for type 16 under revision 5"
+    else:
+        named = type_of(text)
+        shape = label if named is None else f"{label} for type {named}"
+    return Problem("", shape, f"fwts finds {label}: {text}", "nothing", kind="differs from fwts")
+
+
+def _with_dtc(data: bytes, found: Judged) -> tuple[Problem, ...] | None:
     asked = rewritten_by_dtc(data)
     if asked is None:
-        return False, ()
+        return None
     accepted, blob = asked
-    damage = "; ".join(dict.fromkeys(f"expected {shape_of(one.expected)}" for one in found.damage[:1]))
-    if accepted and damage:
-        return True, (_of_dtc(f"dtc takes what we call damaged: {damage}", str(found.damage[0])),)
-    if not accepted and not damage:
-        return True, (_of_dtc("dtc refuses what we find sound", "no damage"),)
-    if accepted and _plain(decode_fdt(blob).root) != _plain(found.root):
-        return True, (_of_dtc("dtc reads another tree", "the same tree"),)
-    return True, ()
+    fdt: Fdt = found.table
+    if accepted and fdt.damage:
+        first = fdt.damage[0]
+        early = re.search("end of the structure block|no NUL", str(first))
+        shape = f"{shape_of(first.expected)}{' (the structure block ends before)' if early else ''}"
+        return (_of_dtc(f"dtc takes what we call damaged: expected {shape}", str(first)),)
+    if not accepted and not fdt.damage:
+        return (_of_dtc("dtc refuses what we find sound", "no damage"),)
+    if accepted and _plain(decode_fdt(blob).root) != _plain(fdt.root):
+        return (_of_dtc("dtc reads another tree", "the same tree"),)
+    return ()
 
 
 def _of_dtc(what: str, ours: str) -> Problem:
     return Problem("", what, what, ours, kind="differs from dtc")
+
+
+def _with_dtschema(data: bytes, found: Judged) -> tuple[Problem, ...] | None:
+    """Whatever dt-schema has against the mailbox, a requirement has too."""
+    if found.table.damage:
+        return None
+    theirs = complaints_of_dtschema(data)
+    if theirs is None:
+        return None
+    if not theirs or any(id.startswith(("DT-", "MEM-")) for id in found.failed):
+        return ()
+    shape = shape_of(theirs[0].partition(": ")[2])
+    return (Problem("", shape, f"dt-schema says {theirs[0]}", "nothing", kind="differs from dt-schema"),)
 
 
 def _plain(node: Node) -> object:
@@ -170,12 +225,12 @@ def _plain(node: Node) -> object:
 
 
 READERS: dict[str, Reader] = {
-    "tables:madt": Reader(read_madt, CodecError, mutate.madts, "dat", _with_iasl),
-    "tables:dtb": Reader(read_dtb, CodecError, mutate.trees, "dtb", _with_dtc),
+    "tables:madt": Reader(read_madt, CodecError, mutate.madts, "dat", {"iasl": _with_iasl, "fwts": _with_fwts}),
+    "tables:dtb": Reader(read_dtb, CodecError, mutate.trees, "dtb", {"dtc": _with_dtc, "dt-schema": _with_dtschema}),
     "tables:memory-map": Reader(read_map, CodecError, mutate.maps, "txt"),
     "suite:yaml": Reader(read_yaml, InputError, mutate.documents, "yaml"),
     "suite:trace": Reader(read_trace, InputError, _recordings, "ndjson"),
-    "suite:image": Reader(read_firmware, InputError, mutate.images, "fd", limit=20.0, needed=REFUSED),
+    "suite:image": Reader(read_firmware, InputError, mutate.images, "fd", limit=20.0),
 }
 
 
@@ -194,19 +249,27 @@ def examined(one: Reader, data: bytes) -> Examined:
     if seconds > one.limit:
         found = f"{seconds:.1f} seconds for {len(data)} bytes"
         problems = (Problem("", "it takes long", found, f"at most {one.limit:g} seconds", kind=BREAKS),)
-    asked, other = (False, ()) if refused else one.compare(data, result)
-    sometimes = Counter({READ: int(not refused), REFUSED: int(refused), ASKED: int(asked)})
-    return Examined((*problems, *other), sometimes, frozenset(_marks(result)), len(data) if not refused else 0)
+    sometimes = Counter({READ: int(not refused), REFUSED: int(refused)})
+    for name, compare in one.compare.items() if not refused else ():
+        other = compare(data, result)
+        sometimes[f"{name} was asked"] += other is not None
+        fresh, explained = told_apart(other or ())
+        problems += fresh
+        sometimes.update(explained)
+    return Examined(problems, sometimes, frozenset(_marks(result)), len(data) if not refused else 0)
 
 
 def _marks(result: object) -> Iterator[object]:
-    if isinstance(result, Madt):
-        yield from {(one.type, min(one.length, 32)) for one in result.entries}
-        yield shape_of(str(result.broken))
-    elif isinstance(result, Fdt):
-        yield from {shape_of(one.expected) for one in result.damage}
+    table = result.table if isinstance(result, Judged) else result
+    if isinstance(table, Madt):
+        yield from {(one.type, min(one.length, 32)) for one in table.entries}
+        yield shape_of(str(table.broken))
+    elif isinstance(table, Fdt):
+        yield from {shape_of(one.expected) for one in table.damage}
     else:
-        yield type(result).__name__
+        yield type(table).__name__
+    if isinstance(result, Judged):
+        yield from result.failed
 
 
 def told(data: bytes) -> tuple[str, ...]:
@@ -239,5 +302,5 @@ def input_job(name: str) -> Job:
         told=told,
         size=lambda data: (len(data), sum(data)),
         write=write,
-        needed=(one.needed,),
+        needed=(READ,),
     )
