@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from mpwake.checks.core import find, judge
 from mpwake.evidence.trace import SENDER, Kind
 from mpwake.model.agent import agent_names, load_agent
+from mpwake.model.core import LANDED
 from mpwake.model.explore.eager import Eager
 from mpwake.model.explore.exploring import Exploration, Reductions, Result
 from mpwake.model.explore.local import Local, Unexplorable
@@ -80,6 +81,31 @@ def test_symmetry_counts_as_a_canonical_sort_does() -> None:
     search, result = run(setup("shared-os", "shared-ap", 8, "tso"), Reductions(partial_order=False))
     assert (result.states, result.notes) == (4521, ())
     assert len(search.alike.kinds)
+
+
+def test_many_are_guessed_from_a_few_and_a_wrong_guess_is_made_good(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    one = setup("shared-os", "shared-ap", 5, "tso")
+    whole, guessed = Behaviours(one), Exploration(one, NO, Bounds()).known
+    assert guessed.narrowed
+    assert len(guessed.locals[1]) < len(whole.locals[1])
+    assert run(one, NO, RACES)[1].states == SHARED[5][0]
+    # Nobody comes as far as a landing: the search has to begin again.
+    monkeypatch.setattr("mpwake.model.explore.exploring.likely", lambda _: lambda _agent, local: local.status != LANDED)
+    for reductions in (NO, Reductions()):
+        exploration = Exploration(one, reductions, Bounds())
+        search = exploration.search()
+        result = exploration.run(search)
+        assert (result.known.narrowed, search.packed is exploration.packed) == (False, True)
+        assert (result.states, result.landings > 0, result.found) == (run(one, reductions)[1].states, True, ())
+    search.save(tmp_path / "checkpoint")
+    again = Exploration(one, reductions, Bounds())
+    resumed = again.search()
+    resumed.restore(tmp_path / "checkpoint")
+    assert again.run(resumed).states == result.states
+    with pytest.raises(ValueError, match="another exploration"):
+        again.search(frozenset()).restore(tmp_path / "checkpoint")
 
 
 # Against a plain search over the twin

@@ -35,7 +35,10 @@ class Eager:
         moves = [move for move in self.known.moves(agent, local) if any(move.outcomes.values())]
         own = [move for move in moves if move.action.number == 0]
         self.moves[agent, local] = own, [move for move in moves if move.action.number]
-        return bool(own) and all(_private(agent, move) for move in own)
+        return bool(own) and all(_private(agent, move) and self._known(agent, move) for move in own)
+
+    def _known(self, agent: int, move: Move) -> bool:
+        return all(outcome is None or outcome.local in self.known.locals[agent] for outcome in move.outcomes.values())
 
     def _commuting(self) -> None:
         # The greatest set in which every step commutes with every store that becomes visible, and stays eager after it.

@@ -5,10 +5,15 @@ are unrolled. All else is in the tables that ``packing`` makes. Everything is un
 operands together make numba compute in floating point; the highest bit of a state's first word is always set, so that
 an empty slot is 0.
 
-A row of ``acts`` is guard mask and value (``WORDS`` each), base, place of the first cell read (word, shift, mask),
-first and last of the other cells. A row of ``steps`` is what is kept and what is set (``WORDS`` each), flags, first
-and last condition of the monitors. A row of ``checks`` is kind, two pairs of mask and value with whether they shall be
-equal, and an agent with the flags that its local state shall have.
+A **place** is where a number stands in a state, and what is added to it, in one word: shift and number of bits from
+bit 0 and ``BITS`` on, word from ``PLACE_WORD`` on, and what is added from ``PLACE_BASE`` on. ``agents`` are the
+places of the local states, which make rows of ``locals``: first act, first act that is no step of the program, end of
+the acts, and flags. Where there is no act, or one that reads no more than one cell, ``ones`` has the place that makes
+a row of ``steps``, and else ``SEVERAL``. A row of ``acts`` is guard mask and value (``WORDS`` each), the place of the
+first cell read, first and last of the other cells; these are a factor and a place each. A step is what is kept and
+what is set (``WORDS`` each), and what it tells: flags, and from ``CHECK_SHIFT`` and ``COUNT_SHIFT`` on the first
+condition of the monitors and how many there are. A row of ``checks`` is kind, two pairs of mask and value with
+whether they shall be equal, and an agent with the flags that its local state shall have.
 """
 
 from __future__ import annotations
@@ -27,15 +32,19 @@ U64 = npt.NDArray[np.uint64]
 U8 = npt.NDArray[np.uint8]
 Word = Any  # an integer, of NumPy as plain Python runs this, of the machine when compiled
 
-# Columns of Tables.agents and Tables.locals, and the flags of a local state.
-BASE, WORD, SHIFT, MASK = range(4)
+# Where the parts of a place stand.
+BITS, PLACE_WORD, PLACE_BASE = 6, 16, 24
+SEVERAL = 1 << 63
+# Columns of Tables.locals, and the flags of a local state.
 ACTS, OWN, END, FLAGS = range(4)
 EAGER, ENDED, AT_NEXT, LANDED, UNANSWERED = 1, 2, 4, 8, 16
-# Columns of a row of acts and of steps, behind the words.
-ACT_BASE, ACT_WORD, ACT_SHIFT, ACT_MASK, ACT_MORE, ACT_LAST = range(6)
-STEP_FLAGS, STEP_CHECK, STEP_LAST = range(3)
-# Flags of a step: it changes nothing; somebody lands well; the kind of what is wrong in it, whatever the state.
-NOTHING, LANDS, WRONG_SHIFT = 1, 2, 8
+# Columns of a row of acts, behind the words; the length of a row of steps.
+ACT_PLACE, ACT_MORE, ACT_LAST = range(3)
+STEP = 2 * WORDS + 2
+# What a step tells: somebody lands well; the kind of what is wrong in it, whatever the state; conditions.
+LANDS, WRONG_SHIFT, CHECK_SHIFT, COUNT_SHIFT = 1, 8, 16, 48
+# The kind of a step that leads out of the tables.
+OUTSIDE = 15
 # In the key of a processor: another one names it.
 NAMED = 1 << 8
 # Counters.
@@ -53,6 +62,7 @@ class Tables(NamedTuple):
 
     agents: U64
     locals: U64
+    ones: U64
     acts: U64
     cells: U64
     steps: U64
@@ -83,12 +93,16 @@ class Symmetry(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What a search works in: ``found`` holds for each kind of wrong the state, agent, act and step of the first."""
+    """What a search works in: ``found`` holds for each kind of wrong the state and the step of the first.
+
+    ``rows`` are the steps that lead to the states of ``batch``, ``slots`` where to look for these in ``table``.
+    """
 
     table: U64
     following: U64
     batch: U64
     rows: U64
+    slots: U64
     counters: U64
     found: U64
 
@@ -126,10 +140,17 @@ def _field(states: U64, at: Word, word: Word, shift: Word, mask: Word) -> Word:
 
 
 @compiled
+def _read(place: Word, states: U64, at: Word) -> Word:
+    word = states[at, 0] if WORDS == 1 else states[at, (place >> np.uint64(PLACE_WORD)) & np.uint64(255)]
+    bits = (place >> np.uint64(BITS)) & np.uint64(63)
+    value = (word >> (place & np.uint64(63))) & ((_ONE << bits) - _ONE)
+    return ((place & np.uint64(SEVERAL - 1)) >> np.uint64(PLACE_BASE)) + value
+
+
+@compiled
 def local_of(t: Tables, states: U64, at: Word, agent: Word) -> Word:
     """Return the row of ``locals`` for an agent in a state."""
-    one = t.agents[agent]
-    return one[BASE] + _field(states, at, one[WORD], one[SHIFT], one[MASK])
+    return _read(t.agents[agent], states, at)
 
 
 @compiled
@@ -143,11 +164,9 @@ def _may(act: U64, states: U64, at: Word) -> bool:
 @compiled
 def step_of(t: Tables, act: U64, states: U64, at: Word) -> Word:
     """Return the row of ``steps`` for an action in a state: what the cells hold decides."""
-    row = act[2 * WORDS + ACT_BASE]
-    row += _field(states, at, act[2 * WORDS + ACT_WORD], act[2 * WORDS + ACT_SHIFT], act[2 * WORDS + ACT_MASK])
+    row = _read(act[2 * WORDS + ACT_PLACE], states, at)
     for more in range(act[2 * WORDS + ACT_MORE], act[2 * WORDS + ACT_LAST]):
-        cell = t.cells[more]
-        row += cell[0] * _field(states, at, cell[1], cell[2], cell[3])
+        row += t.cells[more, 0] * _read(t.cells[more, 1], states, at)
     return row
 
 
@@ -171,31 +190,29 @@ def _violates(t: Tables, check: U64, states: U64, at: Word) -> bool:
 
 
 @compiled
-def _wrong(room: Room, states: U64, at: Word, agent: Word, act: Word, row: Word, kind: Word) -> bool:
+def _wrong(room: Room, states: U64, at: Word, row: Word, kind: Word) -> bool:
     # Notes what is wrong, the first of its kind; says whether the search shall stop.
     found = room.found[kind]
     if found[0] == _ZERO:
         for k in range(WORDS):
             found[k] = states[at, k]
-        found[WORDS], found[WORDS + 1], found[WORDS + 2] = agent, act, row
+        found[WORDS] = row
         room.counters[FOUND] |= _ONE << kind
     return room.counters[STOP] & (_ONE << kind) != _ZERO
 
 
 @compiled
-def _judge(t: Tables, room: Room, states: U64, at: Word, agent: Word, act: Word, row: Word) -> bool:
-    step = t.steps[row]
-    flags = step[2 * WORDS + STEP_FLAGS]
-    if flags & np.uint64(LANDS):
-        room.counters[LANDINGS] += _ONE
+def _judge(t: Tables, room: Room, states: U64, at: Word, row: Word) -> bool:
+    told = t.steps[row * np.uint64(STEP) + np.uint64(2 * WORDS)]
     stop = False
-    kind = flags >> np.uint64(WRONG_SHIFT)
+    kind = (told >> np.uint64(WRONG_SHIFT)) & np.uint64(255)
     if kind != _ZERO:
-        stop = _wrong(room, states, at, agent, act, row, kind)
-    for one in range(step[2 * WORDS + STEP_CHECK], step[2 * WORDS + STEP_LAST]):
+        stop = _wrong(room, states, at, row, kind)
+    first = (told >> np.uint64(CHECK_SHIFT)) & np.uint64(0xFFFFFFFF)
+    for one in range(first, first + (told >> np.uint64(COUNT_SHIFT))):
         check = t.checks[one]
         if _violates(t, check, states, at):
-            stop = _wrong(room, states, at, agent, act, row, check[0]) or stop
+            stop = _wrong(room, states, at, row, check[0]) or stop
     return stop
 
 
@@ -229,23 +246,23 @@ def _eager_agent(t: Tables, states: U64, at: Word) -> Word:
     for agent in range(t.agents.shape[0]):
         local = local_of(t, states, at, np.uint64(agent))
         if t.locals[local, FLAGS] & np.uint64(EAGER):
-            return agent
-    return t.agents.shape[0]
+            return np.uint64(agent)
+    return np.uint64(t.agents.shape[0])
 
 
 @compiled
 def _keys(t: Tables, y: Symmetry, states: U64, at: Word) -> None:
     # What is known of each processor whoever it is: the kind of its local state, its bits, and who names it.
     count = t.agents.shape[0]
-    for agent in range(1, count):
-        local = local_of(t, states, at, np.uint64(agent))
-        key = y.kinds[local, 0] << np.uint64(24)
-        for bit in range(y.bits.shape[0]):
-            key |= ((states[at, y.bits[bit, agent, 0]] >> y.bits[bit, agent, 1]) & _ONE) << np.uint64(bit)
-        y.keys[agent] = key
-    y.keys[0] = _ZERO
+    for agent in range(count):
+        y.keys[agent] = _ZERO
     for agent in range(count):
         local = local_of(t, states, at, np.uint64(agent))
+        key = y.kinds[local, 0] << np.uint64(24)
+        if agent > 0:
+            for bit in range(y.bits.shape[0]):
+                key |= ((states[at, y.bits[bit, agent, 0]] >> y.bits[bit, agent, 1]) & _ONE) << np.uint64(bit)
+        y.keys[agent] |= key
         for one in range(1, 3):
             y.keys[y.kinds[local, one]] |= _ONE << np.uint64(8 if agent else 8 + one)
     for number in range(y.cells.shape[0]):
@@ -295,7 +312,8 @@ def canonical(t: Tables, y: Symmetry, states: U64, at: Word, scratch: U64) -> No
         kind = y.kinds[local]
         to = t.agents[y.order[agent]]
         row = y.starts[y.order[agent], kind[0]] + y.order[kind[1]] + wide * y.order[kind[2]]
-        _put(scratch, _ZERO, to[WORD], to[SHIFT], y.renamed[row])
+        word = (to >> np.uint64(PLACE_WORD)) & np.uint64(255)
+        _put(scratch, _ZERO, word, to & np.uint64(63), y.renamed[row])
     for bit in range(y.bits.shape[0]):
         for agent in range(1, count):
             value = (states[at, y.bits[bit, agent, 0]] >> y.bits[bit, agent, 1]) & _ONE
@@ -311,65 +329,79 @@ def canonical(t: Tables, y: Symmetry, states: U64, at: Word, scratch: U64) -> No
 
 
 @compiled
-def _put_successor(t: Tables, batch: U64, to: Word, states: U64, at: Word, row: Word) -> bool:
-    # Says whether it is another state.
-    step = t.steps[row]
-    other = False
+def _put_successor(t: Tables, batch: U64, rows: U64, to: Word, states: U64, at: Word, row: Word) -> Word:
+    # Returns the row after it, or the same one where nothing has changed.
+    step = row * np.uint64(STEP)
+    other = t.steps[step + np.uint64(2 * WORDS)]
     for k in range(WORDS):
-        word = (states[at, k] & step[k]) | step[WORDS + k]
+        word = (states[at, k] & t.steps[step + np.uint64(k)]) | t.steps[step + np.uint64(WORDS + k)]
         batch[to, k] = word
-        other = other or word != states[at, k]
-    return other
+        other |= word ^ states[at, k]
+    rows[to] = row
+    return to + np.uint64(other != _ZERO)
 
 
 @compiled
-def _gather_of(t: Tables, states: U64, at: Word, batch: U64, rows: U64, to: Word, agent: Word, last: Word) -> Word:
-    local = t.locals[local_of(t, states, at, np.uint64(agent))]
-    for act in range(local[ACTS], local[last]):
-        if not _may(t.acts[act], states, at):
-            continue
-        row = step_of(t, t.acts[act], states, at)
-        flags = t.steps[row, 2 * WORDS + STEP_FLAGS]
-        if flags & np.uint64(NOTHING):
-            continue
-        if _put_successor(t, batch, np.uint64(to), states, at, row) or flags != _ZERO:
-            rows[to, 0], rows[to, 1], rows[to, 2] = np.uint64(agent), np.uint64(act), row
-            to += 1
+def _gather_of(t: Tables, states: U64, at: Word, batch: U64, rows: U64, to: Word, local: Word, last: Word) -> Word:
+    for act in range(t.locals[local, ACTS], t.locals[local, last]):
+        if _may(t.acts[act], states, at):
+            to = _put_successor(t, batch, rows, to, states, at, step_of(t, t.acts[act], states, at))
     return to
 
 
 @compiled
 def gather(t: Tables, y: Symmetry, states: U64, at: Word, batch: U64, rows: U64, to: Word, reducing: bool) -> Word:
-    """Write the successors of a state from row ``to`` on, with agent, act and step; return the row after them."""
+    """Write the successors of a state from row ``to`` on, and the steps to them; return the row after them."""
     alike = y.kinds.shape[0] > 0
     if alike:
         _keys(t, y, states, at)
-    count = t.agents.shape[0]
+    count = np.uint64(t.agents.shape[0])
     eager = _eager_agent(t, states, at) if reducing else count
     if eager < count:
-        end = _gather_of(t, states, at, batch, rows, to, np.uint64(eager), np.uint64(OWN))
+        local = local_of(t, states, at, eager)
+        end = _gather_of(t, states, at, batch, rows, to, local, np.uint64(OWN))
         if end > to:
             return end
-    for agent in range(count):
-        if alike and agent > 1 and y.keys[agent] == y.keys[agent - 1] and y.keys[agent] & np.uint64(NAMED) == _ZERO:
+    for number in range(t.agents.shape[0]):
+        agent = np.uint64(number)
+        if alike and number > 1 and y.keys[number] == y.keys[number - 1] and y.keys[number] & np.uint64(NAMED) == _ZERO:
             continue  # what it does its neighbour does
-        to = _gather_of(t, states, at, batch, rows, to, np.uint64(agent), np.uint64(END))
+        local = local_of(t, states, at, agent)
+        one = t.ones[local]
+        if one & np.uint64(SEVERAL):
+            to = _gather_of(t, states, at, batch, rows, to, local, np.uint64(END))
+        else:
+            to = _put_successor(t, batch, rows, to, states, at, _read(one, states, at))
     return to
+
+
+@compiled
+def _same(table: U64, slot: Word, states: U64, at: Word) -> bool:
+    same = True
+    for k in range(WORDS):
+        same = same and table[slot, k] == states[at, k]
+    return same
 
 
 @compiled
 def _flush(room: Room, pending: Word) -> None:
     table, batch, counters = room.table, room.batch, room.counters
+    size, new = np.uint64(table.shape[0]), counters[NEXT]
     for number in range(pending):
         at = np.uint64(number)
-        slot = place(table, batch, at, room.rows[at, 3])
-        if table[slot, 0] == _ZERO:
-            to = counters[NEXT]
-            for k in range(WORDS):
-                table[slot, k] = batch[at, k]
-                room.following[to, k] = batch[at, k]
-            counters[NEXT] += _ONE
-            counters[USED] += _ONE
+        slot = room.slots[at]
+        while not _same(table, slot, batch, at):
+            if table[slot, 0] == _ZERO:
+                for k in range(WORDS):
+                    table[slot, k] = batch[at, k]
+                    room.following[new, k] = batch[at, k]
+                new += _ONE
+                break
+            slot += _ONE
+            if slot == size:
+                slot = _ZERO
+    counters[USED] += new - counters[NEXT]
+    counters[NEXT] = new
 
 
 @compiled
@@ -389,29 +421,31 @@ def expand(
     """
     size = np.uint64(room.table.shape[0])
     alike = y.kinds.shape[0] > 0
-    pending: Any = np.int64(0)
+    pending: Any = _ZERO
     number, stop = start, False
-    while number < end and not stop and not _full(room, pending + most, limit):
+    while number < end and not stop and not _full(room, np.int64(pending) + most, limit):
         at = np.uint64(number)
         if reached(t, states, at):
             room.counters[GOALS] += _ONE
-        before = pending
+        before, landings = pending, _ZERO
         pending = gather(t, y, states, at, room.batch, room.rows, pending, reducing)
-        for one in range(before, pending):
-            row = room.rows[one]
-            step = t.steps[row[2]]
-            if step[2 * WORDS + STEP_FLAGS] != _ZERO or step[2 * WORDS + STEP_LAST] != _ZERO:
-                stop = _judge(t, room, states, at, row[0], row[1], row[2]) or stop
+        for each in range(before, pending):
+            one = np.uint64(each)
+            told = t.steps[room.rows[one] * np.uint64(STEP) + np.uint64(2 * WORDS)]
+            landings += told & np.uint64(LANDS)
+            if told > np.uint64(LANDS):
+                stop = _judge(t, room, states, at, room.rows[one]) or stop
             if alike:
-                canonical(t, y, room.batch, np.uint64(one), room.found)
-            slot = hashed(room.batch, np.uint64(one), size)
-            row[3] = slot
+                canonical(t, y, room.batch, one, room.found)
+            slot = hashed(room.batch, one, size)
+            room.slots[one] = slot
             prefetch(room.table, slot)
-        room.counters[TRANSITIONS] += np.uint64(pending - before)
+        room.counters[TRANSITIONS] += pending - before
+        room.counters[LANDINGS] += landings
         number += 1
-        if pending >= BATCH or number == end or stop or _full(room, pending + most, limit):
+        if pending >= np.uint64(BATCH) or number == end or stop or _full(room, np.int64(pending) + most, limit):
             _flush(room, pending)
-            pending = np.int64(0)
+            pending = _ZERO
     return number
 
 
@@ -441,7 +475,7 @@ def insert(table: U64, states: U64, at: Word) -> bool:
 def origin(t: Tables, y: Symmetry, room: Room, states: U64, goal: U64, reducing: bool) -> Word:
     """Return the number of the first state with a step to ``goal``, or of states when there is none."""
     for number in range(states.shape[0]):
-        for one in range(gather(t, y, states, np.uint64(number), room.batch, room.rows, np.int64(0), reducing)):
+        for one in range(gather(t, y, states, np.uint64(number), room.batch, room.rows, _ZERO, reducing)):
             if y.kinds.shape[0] > 0:
                 canonical(t, y, room.batch, np.uint64(one), room.found)
             same = True
@@ -457,7 +491,7 @@ def _comes(t: Tables, y: Symmetry, room: Room, marks: U8, states: U64, at: Word,
     if reached(t, states, at):
         return True
     size = np.uint64(room.table.shape[0])
-    for number in range(gather(t, y, states, at, room.batch, room.rows, np.int64(0), reducing)):
+    for number in range(gather(t, y, states, at, room.batch, room.rows, _ZERO, reducing)):
         one = np.uint64(number)
         if y.kinds.shape[0] > 0:
             canonical(t, y, room.batch, one, room.found)

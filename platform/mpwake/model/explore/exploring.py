@@ -6,6 +6,7 @@ import attrs
 
 from mpwake.model.explore.eager import Eager
 from mpwake.model.explore.engine import U64
+from mpwake.model.explore.guess import likely
 from mpwake.model.explore.monitors import RACES, SINGLE, Wrong
 from mpwake.model.explore.packing import Packed, pack
 from mpwake.model.explore.paths import Taken, way_into, way_to
@@ -52,12 +53,23 @@ class Exploration:
 
     def __init__(self, setup: Setup, reductions: Reductions, bounds: Bounds, known: Behaviours | None = None) -> None:
         self.bounds = bounds
-        self.known = known or Behaviours(setup)
+        self.reductions = reductions
+        self._prepare(known or Behaviours(setup, within=likely(setup)))
+
+    def _prepare(self, known: Behaviours) -> None:
+        self.known = known
         self.notes: list[str] = []
-        eager = frozenset(Eager(self.known).found) if reductions.partial_order else frozenset()
-        self.packed: Packed = pack(self.known, eager)
+        eager = (
+            frozenset(Eager(known).found) if self.reductions.partial_order and known.setup.callers == 1 else frozenset()
+        )
+        self.packed: Packed = pack(known, eager)
         self.reducing = bool(eager)
-        self.alike = self._alike() if reductions.symmetry and len(setup.ids) > 2 else ()
+        self.alike = self._alike() if self.reductions.symmetry and len(known.setup.ids) > 2 else ()
+
+    def _widened(self) -> tuple[Packed, bool, tuple[U64, ...]]:
+        if self.known.narrowed:
+            self._prepare(Behaviours(self.known.setup))
+        return self.packed, self.reducing, self.alike
 
     def _alike(self) -> tuple[U64, ...]:
         try:
@@ -68,7 +80,7 @@ class Exploration:
 
     def search(self, stop: frozenset[Wrong] = RACES) -> Search:
         """Return the search."""
-        return Search(self.packed, self.bounds, stop, self.reducing, self.alike)
+        return Search(self.packed, self.bounds, stop, self.reducing, self.alike, widened=self._widened)
 
     def run(self, search: Search, listener: Listener | None = None) -> Result:
         """Search, and find out how it came to what is wrong."""
@@ -107,7 +119,13 @@ class Exploration:
         # Steps that were taken at once need not be on a shortest way: look again, no deeper, without that.
         if self.reducing or not search.levels:
             bounds = attrs.evolve(self.bounds, depth=hit.depth, memory=2 * self.bounds.memory)
-            again = Search(self.packed, bounds, frozenset({hit.wrong}), alike=self.alike)
+            again = Search(
+                self.packed,
+                bounds,
+                frozenset({hit.wrong}),
+                alike=self.alike,
+                widened=lambda: (self._widened()[0], False, self.alike),
+            )
             again.run()
             if hit.wrong in again.hits and again.levels:
                 return way_into(again, again.hits[hit.wrong])

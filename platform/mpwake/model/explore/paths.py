@@ -63,12 +63,12 @@ def successors(search: Search, state: U64) -> Iterator[tuple[U64, Taken]]:
     """Yield all that can come next, with the step that leads there."""
     packed = search.packed
     batch = np.zeros((BATCH + packed.most, packed.layout.words), np.uint64)
-    rows = np.zeros((len(batch), 4), np.uint64)
+    rows = np.zeros(len(batch), np.uint64)
     alone = search.engine.Symmetry(*none(packed.layout.words))
-    count = search.engine.gather(search.tables, alone, state, np.uint64(0), batch, rows, 0, False)
+    count = search.engine.gather(search.tables, alone, state, np.uint64(0), batch, rows, np.uint64(0), False)
     for number in range(int(count)):
-        agent, act, row = (int(one) for one in rows[number, :3])
-        _, local, move = packed.moves[act]
+        row = int(rows[number])
+        agent, local, move = packed.moves[packed.act_of[row]]
         outcome = packed.outcomes[row]
         assert outcome
         yield batch[number : number + 1].copy(), Taken(agent, local, move.action, outcome)

@@ -12,7 +12,19 @@ from typing import Any
 import attrs
 import numpy as np
 
-from mpwake.model.explore.engine import BATCH, FOUND, GOALS, LANDINGS, NEXT, STOP, TRANSITIONS, U64, USED
+from mpwake.model.explore.engine import (
+    BATCH,
+    FOUND,
+    GOALS,
+    LANDINGS,
+    NEXT,
+    OUTSIDE,
+    STOP,
+    TRANSITIONS,
+    U64,
+    USED,
+)
+from mpwake.model.explore.memory import zeros
 from mpwake.model.explore.monitors import Wrong
 from mpwake.model.explore.packing import Packed
 from mpwake.model.explore.specialised import specialised
@@ -23,6 +35,7 @@ CHUNK = 1 << 16
 FIRST_TABLE, FIRST_LEVEL = 1 << 12, 1 << 11
 LOAD = 0.55
 STATES, BYTES = 1 << 40, 8 << 30
+NOTHING = np.zeros(0, np.uint64)
 
 
 @attrs.frozen
@@ -58,10 +71,14 @@ class Hit:
 
 
 Listener = Callable[[Progress], None]
+Widened = Callable[[], tuple[Packed, bool, tuple[U64, ...]]]
 
 
 class Search:
-    """One search. ``levels`` are the states in the order in which they were found, where they are kept."""
+    """One search. ``levels`` are the states in the order in which they were found, where they are kept.
+
+    A step that leads out of the tables has it begin again, with those that ``widened`` returns.
+    """
 
     def __init__(
         self,
@@ -71,11 +88,18 @@ class Search:
         reducing: bool = False,
         alike: tuple[U64, ...] = (),
         keep: bool = True,
+        widened: Widened | None = None,
     ) -> None:
-        self.packed = packed
         self.bounds = bounds
-        self.reducing = reducing
         self.keep = keep
+        self.widened = widened
+        self.stop = sum(1 << one for one in (*stop, OUTSIDE))
+        self.started = time.monotonic()
+        self._begin(packed, reducing, alike)
+
+    def _begin(self, packed: Packed, reducing: bool, alike: tuple[U64, ...]) -> None:
+        self.packed = packed
+        self.reducing = reducing
         self.engine: Any = specialised(packed.layout.words)
         self.tables = self.engine.Tables(*(getattr(packed, name) for name in self.engine.Tables._fields))
         words = packed.layout.words
@@ -84,16 +108,15 @@ class Search:
         self.frontier = packed.layout.first()
         self.following = np.zeros((FIRST_LEVEL, words), np.uint64)
         self.counters = np.zeros(8, np.uint64)
-        self.counters[STOP] = sum(1 << one for one in stop)
-        self.found = np.zeros((KINDS, words + 3), np.uint64)
+        self.counters[STOP] = self.stop
+        self.found = np.zeros((KINDS, words + 1), np.uint64)
         self.batch = np.zeros((BATCH + packed.most, words), np.uint64)
-        self.rows = np.zeros((BATCH + packed.most, 4), np.uint64)
+        self.rows, self.slots = (np.zeros(len(self.batch), np.uint64) for _ in range(2))
         self.levels: list[U64] = []
         self.hits: dict[Wrong, Hit] = {}
         self.depth = 0
         self.at = 0
         self.incomplete = ""
-        self.started = time.monotonic()
         if alike:
             self.engine.canonical(self.tables, self.alike, self.frontier, np.uint64(0), self.found)
         self.engine.insert(self.table, self.frontier, np.uint64(0))
@@ -128,7 +151,9 @@ class Search:
     @property
     def room(self) -> Any:
         """What the machine code works in."""
-        return self.engine.Room(self.table, self.following, self.batch, self.rows, self.counters, self.found)
+        return self.engine.Room(
+            self.table, self.following, self.batch, self.rows, self.slots, self.counters, self.found
+        )
 
     def run(self, listener: Listener | None = None) -> None:
         """Search until all was seen, something is wrong that ends it, or a bound is reached."""
@@ -148,6 +173,9 @@ class Search:
             self._note()
             if listener:
                 listener(self._progress())
+            if self.widened and int(self.counters[FOUND]) >> OUTSIDE & 1:
+                self._begin(*self.widened())
+                return
             if int(self.counters[FOUND]) & int(self.counters[STOP]):
                 self.incomplete = "a violation ends it"
                 return
@@ -168,22 +196,21 @@ class Search:
     def _note(self) -> None:
         for wrong in Wrong:
             if int(self.counters[FOUND]) >> wrong & 1 and wrong not in self.hits:
-                words = self.packed.layout.words
-                row = self.found[wrong]
-                rest = (int(one) for one in row[words:])
-                self.hits[wrong] = Hit(wrong, self.depth + 1, row[:words].copy(), *rest)
+                state, step = self.found[wrong, :-1].copy(), int(self.found[wrong, -1])
+                act = self.packed.act_of[step]
+                self.hits[wrong] = Hit(wrong, self.depth + 1, state, self.packed.moves[act][0], act, step)
 
     def _grow(self) -> None:
         most = 2 * self.packed.most + BATCH
         if self.states > self.bounds.states:
             self.incomplete = f"more than {self.bounds.states} states"
         elif int(self.counters[NEXT]) + most > len(self.following):
-            more = np.zeros((2 * len(self.following) + most, self.following.shape[1]), np.uint64)
+            more = zeros(2 * len(self.following) + most, self.following.shape[1])
             if self._fits(more.nbytes):
                 more[: int(self.counters[NEXT])] = self.following[: int(self.counters[NEXT])]
                 self.following = more
         else:
-            table = np.zeros((2 * len(self.table) + 2 * most, self.table.shape[1]), np.uint64)
+            table = zeros(2 * len(self.table) + 2 * most, self.table.shape[1])
             if self._fits(table.nbytes):
                 self.engine.rehash(self.table, table)
                 self.table = table
@@ -192,7 +219,8 @@ class Search:
     def digest(self) -> str:
         """What tells this exploration from others: the tables, the reductions, and what it stops at."""
         found = hashlib.sha256(f"{self.reducing} {int(self.counters[STOP])} {self.packed.layout.words}".encode())
-        for part in (*self.tables, *self.alike, self.packed.layout.first()):
+        known = self.alike._replace(keys=NOTHING, order=NOTHING, spare=NOTHING)
+        for part in (*self.tables, *known, self.packed.layout.first()):
             found.update(np.ascontiguousarray(part).tobytes())
         return found.hexdigest()
 
@@ -217,6 +245,8 @@ class Search:
                 parts = {name: file[name] for name in file.files}
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError("no checkpoint of an exploration") from error
+        if str(parts.get("digest")) != self.digest and self.widened:
+            self._begin(*self.widened())
         if str(parts.get("digest")) != self.digest:
             raise ValueError("the checkpoint of another exploration: other programs, processors, memory or reductions")
         self.depth, self.at, keep = (int(one) for one in parts["numbers"])

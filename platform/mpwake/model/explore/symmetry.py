@@ -25,7 +25,7 @@ from mpwake.model.explore.local import (
     Outcome,
 )
 from mpwake.model.explore.packing import U64, Layout
-from mpwake.model.explore.tables import Behaviours, Move
+from mpwake.model.explore.tables import Behaviours, Move, Setup
 from mpwake.model.program import INDEX, REGISTER, Code, Op
 
 NAMED = 2
@@ -80,27 +80,61 @@ class Names:
         )
 
 
+def named(setup: Setup) -> dict[int, int]:
+    """Return the processor that each APIC ID and wakeup vector names. Raises ``UnlikeError`` where it is not one."""
+    if [one[1] for one in setup.requests] != list(setup.ids[1:]):
+        raise UnlikeError("each is not woken once")
+    found = {apic: number for number, apic in enumerate(setup.ids) if number}
+    found |= {vector: number for number, (_, _, vector) in enumerate(setup.requests, start=1)}
+    if len(found) != 2 * (len(setup.ids) - 1):
+        raise UnlikeError("an APIC ID is a wakeup vector too")
+    return found
+
+
+def form(setup: Setup, who: Mapping[int, int], agent: int, local: Local) -> tuple[object, tuple[int, ...]]:
+    """Return what a local state is whoever is in it, and which other processors it names, in their order in it."""
+    others: list[int] = []
+
+    def called(number: int) -> object:
+        if number == agent:
+            return "own"
+        if number not in others:
+            others.append(number)
+        return others.index(number)
+
+    def word(value: int) -> object:
+        number = who.get(value)
+        return value if number is None else (value in setup.ids, called(number))
+
+    found = (
+        agent == SENDER,
+        local.pc,
+        local.status,
+        local.wait,
+        local.request if local.request == NOBODY else called(local.request + 1),
+        tuple(word(value) for value in local.registers),
+        tuple((one.offset, one.width, word(one.value), one.release) for one in local.buffer),
+        local.sent,
+        local.landed,
+    )
+    return found, tuple(others)
+
+
+NOBODYS = Names({}, {}, {}, {})
+MISSING = Outcome(Local(0, 0, 0, (), (), NOBODY, False, False), (), (), -1)
+
+
 class Alike:
     """The proof that processors are alike, and what follows. Raises ``UnlikeError`` where they are not."""
 
     def __init__(self, known: Behaviours) -> None:
         self.known = known
         self.count = len(known.sides)
-        self.named = self._named()
+        self.named = named(known.setup)
         self._check_programs()
         self._check_values()
         for places in self._generators():
             self._check(self.names(places))
-
-    def _named(self) -> dict[int, int]:
-        setup = self.known.setup
-        if [one[1] for one in setup.requests] != list(setup.ids[1:]):
-            raise UnlikeError("each is not woken once")
-        named = {apic: number for number, apic in enumerate(setup.ids) if number}
-        named |= {vector: number for number, (_, _, vector) in enumerate(setup.requests, start=1)}
-        if len(named) != 2 * (self.count - 1):
-            raise UnlikeError("an APIC ID is a wakeup vector too")
-        return named
 
     def _check_programs(self) -> None:
         setup = self.known.setup
@@ -135,24 +169,39 @@ class Alike:
     def _check(self, names: Names) -> None:
         for agent, numbers in enumerate(self.known.locals):
             other = names.agents[agent]
+            done: dict[tuple[int, int], bool] = {}
             for local in numbers:
                 renamed = names.local(local)
                 if renamed not in self.known.locals[other]:
                     raise UnlikeError("their programs come to states that differ in more than who they are")
                 theirs = {move.action: move for move in self.known.moves(other, renamed)}
                 for move in self.known.moves(agent, local):
-                    self._check_move(names, move, theirs[names.action(move.action)])
+                    self._check_move(names, agent, move, theirs[names.action(move.action)], done)
 
-    def _check_move(self, names: Names, move: Move, theirs: Move) -> None:
+    def _check_move(
+        self, names: Names, agent: int, move: Move, theirs: Move, done: dict[tuple[int, int], bool]
+    ) -> None:
         cells = tuple(names.cell(cell) for cell in move.cells)
         if set(cells) != set(theirs.cells):
             raise UnlikeError("their steps read places that differ in more than who they are")
-        nobody = names.__class__({}, {}, {}, {})
+        order = [(cells.index(cell), cell[0] == PAGE_CELL) for cell in theirs.cells]
+        get = names.values.get
         for values, outcome in move.outcomes.items():
-            renamed = {names.cell(c): names.value(c, v) for c, v in zip(move.cells, values, strict=True)}
-            key = tuple(renamed[cell] for cell in theirs.cells)
-            if key not in theirs.outcomes or names.outcome(outcome) != nobody.outcome(theirs.outcomes[key]):
+            key = tuple(get(values[at], values[at]) if page else values[at] for at, page in order)
+            other = theirs.outcomes.get(key, MISSING)
+            pair = (id(outcome), id(other))
+            if pair not in done:
+                done[pair] = other is not MISSING and self._same(names, agent, outcome, other)
+            if not done[pair]:
                 raise UnlikeError("their steps differ in more than who they are")
+
+    def _same(self, names: Names, agent: int, outcome: Outcome | None, other: Outcome | None) -> bool:
+        if outcome is None or other is None:
+            return outcome is other
+        inside = outcome.local in self.known.locals[agent], other.local in self.known.locals[names.agents[agent]]
+        if inside == (False, False):
+            return True  # whoever takes such a step looks again
+        return inside == (True, True) and names.outcome(outcome) == NOBODYS.outcome(other)
 
 
 def _constants(code: Code) -> Iterator[int]:
@@ -182,36 +231,10 @@ class Tables:
                 self.kinds.append([kind, *others, *[0] * (NAMED - len(others))])
 
     def _form(self, agent: int, local: Local) -> tuple[int, tuple[int, ...]]:
-        others: list[int] = []
-
-        def called(number: int) -> object:
-            if number == agent:
-                return "own"
-            if number not in others:
-                others.append(number)
-            return others.index(number)
-
-        def word(value: int) -> object:
-            number = self.alike.named.get(value)
-            return value if number is None else (value in self.known.setup.ids, called(number))
-
-        request = local.request if local.request == NOBODY else called(local.request + 1)
-        registers = tuple(word(value) for value in local.registers)
-        buffer = tuple((one.offset, one.width, word(one.value), one.release) for one in local.buffer)
-        form = (
-            agent == SENDER,
-            local.pc,
-            local.status,
-            local.wait,
-            registers,
-            buffer,
-            request,
-            local.sent,
-            local.landed,
-        )
+        found, others = form(self.known.setup, self.alike.named, agent, local)
         if len(others) > NAMED:
             raise UnlikeError("one of them, or the operating system, knows three others at a time")
-        return self._numbers.setdefault(form, len(self._numbers)), tuple(others)
+        return self._numbers.setdefault(found, len(self._numbers)), others
 
     def arrays(self) -> tuple[U64, ...]:
         """Return the fields of ``engine.Symmetry``."""

@@ -6,7 +6,7 @@ What is found covers more than can happen: a step is known for each value that i
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -26,6 +26,7 @@ from mpwake.model.program import Program
 
 MAX_STEPS = 300_000
 Reading = tuple[tuple[Cell, int], ...]
+Within = Callable[[int, Local], bool]
 
 
 @attrs.frozen(eq=False)
@@ -33,7 +34,8 @@ class Setup:
     """What is explored: programs and APIC IDs by agent, the sender's first, and what is asked of the sender.
 
     ``any_order`` lets the sender take any request that is left, else the first one. ``glued`` is false where each
-    operation of a program is a step of its own.
+    operation of a program is a step of its own. The last agents are further ``callers``: they send as the first does,
+    and all of them take requests from one list.
     """
 
     programs: tuple[Program, ...]
@@ -43,6 +45,13 @@ class Setup:
     page: bytes = b"\0\0\0\0\xff\xff\xff\xff"
     any_order: bool = True
     glued: bool = True
+    callers: int = 1
+
+    @property
+    def senders(self) -> frozenset[int]:
+        """The numbers of the agents that send."""
+        count = len(self.programs)
+        return frozenset({0, *range(count + 1 - self.callers, count)})
 
 
 @attrs.frozen
@@ -68,14 +77,18 @@ class Values:
 class Behaviours:
     """Local states of all agents, numbered, with their moves, and the values of all cells.
 
-    Raises ``Unexplorable`` where they are too many.
+    Local states that are not ``within`` have no number, and what comes after them is left out: whoever steps into one
+    has to look again. Raises ``Unexplorable`` where they are too many.
     """
 
-    def __init__(self, setup: Setup, most: int = MAX_STEPS) -> None:
+    def __init__(self, setup: Setup, most: int = MAX_STEPS, within: Within | None = None) -> None:
         self.setup = setup
         self.grid: Grid = grid_of(setup.programs)
         self.sides = tuple(
-            Side(number, program, apic_id, setup.requests, setup.memory, self.grid, setup.glued)
+            Side(
+                *(number, program, apic_id, setup.requests, setup.memory, self.grid, setup.glued),
+                sends=number in setup.senders,
+            )
             for number, (program, apic_id) in enumerate(zip(setup.programs, setup.ids, strict=True))
         )
         self.cells: dict[Cell, Values] = {}
@@ -85,7 +98,10 @@ class Behaviours:
         self._waiting: dict[Cell, list[tuple[int, Local, Action, Reading]]] = {}
         self._pending: list[tuple[int, Local, Action, Reading]] = []
         self._most = most
+        self.narrowed = within is not None
+        self._within = within
         self._taken = 0
+        self._same: dict[Outcome, Outcome] = {}
         self._close()
 
     def initial(self, cell: Cell) -> int:
@@ -134,12 +150,12 @@ class Behaviours:
         except KeyError as missing:
             self._ask(missing.args[0], agent, local, action, reading)
             return
+        outcome = self._same.setdefault(outcome, outcome) if outcome else None
         key = (agent, self.locals[agent][local], action)
         self._leaves.setdefault(key, []).append((reading, outcome))
-        if outcome:
+        if outcome and self._local(agent, outcome.local):
             for cell, value in outcome.writes:
                 self._value(cell, value)
-            self._local(agent, outcome.local)
 
     def _ask(self, cell: Cell, agent: int, local: Local, action: Action, reading: Reading) -> None:
         self._waiting.setdefault(cell, []).append((agent, local, action, reading))
@@ -158,11 +174,14 @@ class Behaviours:
             for agent, local, action, reading in self._waiting.get(cell, ()):
                 self._pending.append((agent, local, action, (*reading, (cell, value))))
 
-    def _local(self, agent: int, local: Local) -> None:
+    def _local(self, agent: int, local: Local) -> bool:
         known = self.locals[agent]
         if local not in known:
+            if self._within and not self._within(agent, local):
+                return False
             known[local] = len(known)
             self._pending += [(agent, local, action, ()) for action in self.sides[agent].actions(local)]
+        return True
 
 
 def requests_of(ids: Sequence[int], op: int, vector: int, apart: int) -> tuple[tuple[int, int, int], ...]:
