@@ -227,6 +227,29 @@ def test_a_fault_is_told_with_the_code_at_it() -> None:
     assert (one.value, one.note, one.facts["rip"], one.facts["error"]) == (0x9E018, "#PF", 0x9A14E, 0xA)
 
 
+ADDRESS_0 = "an operating system boots with MailBoxAddress 0"
+
+
+@pytest.mark.parametrize(
+    ("stored", "end", "verdict"),
+    [
+        ("0100ffff01000000" + "e0a0090000000000", "budget", Verdict.FAIL),
+        ("", "budget", Verdict.INCONCLUSIVE),
+        ("0100ffff01000000" + "e0a0090000000000", "mark", Verdict.FAIL),
+    ],
+)
+def test_a_mailbox_at_address_0_is_known_by_what_was_stored_there(stored: str, end: str, verdict: Verdict) -> None:
+    one = trial(ADDRESS_0)
+    facts = {"stored at 0": stored} if stored else {}
+    trace = trace_of(recorded(*(line(text) for text in BOOTED), trial_=one, end=end, facts=facts), one)
+    assert judged("MADT-26", trace).verdict is verdict
+
+
+def test_what_is_stored_at_address_0_is_no_mailbox_where_no_table_says_so() -> None:
+    trace = trace_of(recorded(*boot(*IDS), facts={"stored at 0": "01" + "00" * 15}), trial(IN_TURN))
+    assert [one.value for one in trace.of(Kind.MAP)] == [PAGE]
+
+
 def by_ipis(cpu: int, apic: int, *after: Seen) -> list[Seen]:
     """One start by INIT and SIPI."""
     up = line(f"smpboot: ++++++++++++++++++++=_---CPU UP  {cpu}", 7)

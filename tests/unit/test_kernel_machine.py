@@ -111,6 +111,12 @@ def test_of_the_processors_those_are_there_that_qemu_can_give() -> None:
     assert len(set(laid.apic_ids)) == len(laid.apic_ids)
 
 
+def test_where_there_is_no_reset_vector_code_lies_at_0_that_tells_who_comes() -> None:
+    sentence = "an operating system restarts, with a wakeup entry of version 0"
+    assert piece(laid_out(sentence=sentence), 0) == layout.reset_code()
+    assert 0 not in [at for at, _ in laid_out().memory]
+
+
 def test_code_for_the_reset_vector_lies_there() -> None:
     laid = laid_out()
     page = next(one for one in laid.pages if one.address == 0x7F5E6000)

@@ -144,8 +144,9 @@ def takes_what_it_knows(behaviour: Behaviour) -> Iterator[Finding]:
 def address_0_is_no_mailbox(behaviour: Behaviour) -> Iterator[Finding]:
     """Judge mappings of page 0 and the codes of the starts."""
     for trace in each(behaviour, ADDRESS_0):
-        ran(trace)
         mapped = [one for one in trace.of(Kind.MAP) if one.value == 0]
+        if not mapped:
+            ran(trace)
         codes = [back.value if back else None for _, back in answers(trace, "online")]
         told_of = about(console(trace), START)
         found = f"page 0 {'mapped' if mapped else 'not mapped'}, starts returned {codes}, {len(told_of)} console lines"

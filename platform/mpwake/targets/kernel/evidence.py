@@ -16,7 +16,7 @@ import attrs
 
 from mpwake.evidence.trace import ACTIONS, SENDER, Event, Fact, Kind, Trace
 from mpwake.targets.kernel.console import MARK, Line, code_of, pairs, read_line
-from mpwake.targets.kernel.recording import Fault, Recording, Seen
+from mpwake.targets.kernel.recording import AT_0, Fault, Recording, Seen
 from mpwake.targets.kernel.situate import Trial
 
 PAGE = 0x1000
@@ -423,10 +423,19 @@ def _pending(recording: Recording, trial: Trial, events: list[Event]) -> bool:
     """Say whether the operating system was still waiting for an answer to a command when the budget was used up."""
     at = trial.mailbox % PAGE
     command = int.from_bytes(recording.page[at : at + 2], "little")
+    if recording.end == "budget" and _at_0(recording, trial)[:2] == WAKEUP.to_bytes(2, "little"):
+        return True
     own = [one for one in events if one.kind in (Kind.LOAD, Kind.STORE) and one.agent == SENDER]
     loads = list(itertools.takewhile(lambda one: one.kind is Kind.LOAD and one.touches(*COMMAND), reversed(own)))
     enough = command == WAKEUP or sum(one.count for one in loads) > POLLS
     return recording.end == "budget" and command != 0 and bool(loads) and enough
+
+
+def _at_0(recording: Recording, trial: Trial) -> bytes:
+    """Return what was stored at address 0, where the MADT has that for MailBoxAddress; else nothing."""
+    madt = trial.tables.madt
+    named = madt is not None and any(one.address == 0 for one in madt.wakeups)
+    return bytes.fromhex(str(recording.facts.get(AT_0, ""))) if named else b""
 
 
 def _faulted(teller: Teller, fault: Fault) -> None:
@@ -459,6 +468,9 @@ def trace_of(recording: Recording, trial: Trial) -> Trace:
     for fault in recording.faults:
         teller.time += 1
         _faulted(teller, fault)
+    if _at_0(recording, trial):
+        teller.put(SENDER, Kind.METHOD, 0, "mailbox")
+        teller.put(SENDER, Kind.MAP, 0, "mailbox", width=PAGE, mapped=True)
     if recording.madt and teller.madt:
         teller.time += 1
         teller.table(recording.madt)

@@ -104,7 +104,7 @@ def lay_out(machine: Machine, image: BzImage) -> Layout:
     if has_acpi:
         memory.append((table.start, table.data))
     stub = _reset_stub(machine)
-    if stub and stub[0] + len(stub[1]) <= RAM:
+    if stub[0] + len(stub[1]) <= RAM:
         memory.append(stub)
     facts: dict[str, str | int | bool] = {"memory": RAM}
     polled = next((number for number, one in enumerate(pages) if one.alias), None)
@@ -226,7 +226,7 @@ def _pages(machine: Machine) -> tuple[Page, ...]:
         data = before.ljust(PAGE, b"\0") if one == polled else bytes(PAGE)
         pages.append(Page(one, True, _alias(0) if one == polled else 0, data))
     stub = _reset_stub(machine)
-    if stub and stub[0] >= RAM:
+    if stub[0] >= RAM:
         page = stub[0] & ~(PAGE - 1)
         if page in traced:
             raise NotRealisable(f"ResetVector {machine.reset_vector:#x} lies in a mailbox page")
@@ -250,12 +250,11 @@ def _named(tables: Tables) -> Iterable[int]:
             yield from (pair[0] for pair in reg(node, parent) or ())
 
 
-def _reset_stub(machine: Machine) -> tuple[int, bytes] | None:
+def _reset_stub(machine: Machine) -> tuple[int, bytes]:
     at, code = machine.reset_vector, reset_code()
     if not at:
-        # A ResetVector that is 0 is none. What jumps there nevertheless tells so.
-        wakeups = machine.tables.madt.wakeups if machine.tables.madt else ()
-        return (0, code) if any(one.reset_vector == 0 for one in wakeups) else None
+        # A ResetVector that is 0 is none, and version 0 has none. What jumps to address 0 nevertheless tells so.
+        return 0, code
     if at % PAGE + len(code) > PAGE or (at >= RAM and not _outside(at)) or at < 0x100000:
         raise NotRealisable(f"the machine has no room for code at ResetVector {at:#x}")
     return at, code

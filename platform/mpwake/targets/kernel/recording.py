@@ -52,6 +52,8 @@ class Parking:
 
 
 Backend = Literal["tcg", "kvm"]
+# A fact of a recording: the first 16 bytes of memory in hex, where somebody has stored there.
+AT_0, HEAD = "stored at 0", 16
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ from mpwake.targets.kernel.kvm import run as kvm
 from mpwake.targets.kernel.layout import Layout, lay_out
 from mpwake.targets.kernel.observe import Observer
 from mpwake.targets.kernel.probe import proved
-from mpwake.targets.kernel.recording import Machine, Recording
+from mpwake.targets.kernel.recording import AT_0, HEAD, Machine, Recording
 
 # A second of the machine takes at most so many of ours, and starting it so many more.
 _PACE, _STARTING = 3.0, 30.0
@@ -43,7 +43,7 @@ def observed(program: str, layout: Layout, machine: Machine) -> Recording:
         if not observer.booted:
             raise ToolError("did not reach the kernel's entry", program, qemu.INSTALL)
         page = b"" if layout.polled is None else bytes(files.pages[layout.polled].map)
-        madt = _madt(files, layout, machine)
+        madt, low = _madt(files, layout, machine), _written_at_0(files, layout)
     found = faults.fatal(program, layout, limit, la57) if observer.triple_fault else ()
     return Recording(
         seen=observer.seen(),
@@ -52,8 +52,15 @@ def observed(program: str, layout: Layout, machine: Machine) -> Recording:
         page=page,
         madt=madt,
         faults=found,
-        facts={**layout.facts, "qemu": qemu.version(program), "crowded": observer.crowded},
+        facts={**layout.facts, "qemu": qemu.version(program), "crowded": observer.crowded} | low,
     )
+
+
+def _written_at_0(files: qemu.Files, layout: Layout) -> dict[str, str]:
+    """Return what was stored at address 0 of memory, where no access is seen and a mailbox would have its fields."""
+    found = bytes(files.ram.map[:HEAD])
+    before = next((data for at, data in layout.memory if at == 0), b"")[:HEAD]
+    return {AT_0: found.hex()} if found != before.ljust(HEAD, b"\0") else {}
 
 
 def _observer(layout: Layout, machine: Machine) -> Observer:
