@@ -31,6 +31,8 @@ def _opened(location: str) -> Target:
 
 
 def _named(result: Exploration, agent: int) -> str:
+    if agent >= len(result.ids):
+        return f"OS {agent - len(result.ids) + 2}"
     return f"AP {result.ids[agent]:#x}" if agent else "OS"
 
 
@@ -150,6 +152,8 @@ MODEL_ONLY = {
     "memory": "--memory",
     "order": "--order",
     "tests": "--tests",
+    "twice": "--twice",
+    "callers": "--callers",
     "symmetry": "--no-symmetry",
     "por": "--no-por",
     "memory_limit": "--memory-limit",
@@ -169,6 +173,8 @@ MODEL_ONLY = {
     "--order", type=click.Choice(["any", "fixed"]), default="any", help="In which order they are woken [any]."
 )
 @click.option("--tests", is_flag=True, help="Test each processor before any is woken, in a fixed order.")
+@click.option("--twice", is_flag=True, help="Ask for each processor twice.")
+@click.option("--callers", type=click.IntRange(1, 3), default=1, help="How many processors wake others at a time [1].")
 @click.option(
     "--no-symmetry", "symmetry", is_flag=True, flag_value=False, default=True, help="Tell like processors apart."
 )
@@ -191,8 +197,8 @@ def explore_command(context: click.Context, /, location: str, out: Path, form: s
     shortest schedule to where that is not so is shown, and written as a scenario that mpwake run takes.
 
     \b
-    For the model only: --memory, --order, --tests, --no-symmetry, --no-por, --memory-limit, --checkpoint,
-    --every, --resume.
+    For the model only: --memory, --order, --tests, --twice, --callers, --no-symmetry, --no-por,
+    --memory-limit, --checkpoint, --every, --resume.
     Exit codes: 0 all holds, 1 a violation, 2 bad usage or input, 3 the suite broke,
     4 nothing decided: no AP loop, a bound was reached, or nothing was ever woken.
     """

@@ -34,6 +34,8 @@ def explore_model(
     memory: Literal["sc", "tso", "relaxed"],
     order: str,
     tests: bool,
+    twice: bool,
+    callers: int,
     symmetry: bool,
     por: bool,
     memory_limit: int,
@@ -46,10 +48,28 @@ def explore_model(
     from mpwake.model.explore.search import STATES, Bounds
     from mpwake.targets.exploration import Task, explore
 
-    if aps == "all" and (order == "fixed" or tests or checkpoint or resume):
-        raise InputError("--aps all: not with --order fixed, --tests, --checkpoint or --resume", hint="give a number")
+    asked = order == "fixed" or tests or twice or callers > 1
+    if aps == "all" and (asked or checkpoint or resume):
+        text = "--aps all: not with --order fixed, --tests, --twice, --callers, --checkpoint or --resume"
+        raise InputError(text, hint="give a number")
+    if tests and (twice or callers > 1):
+        raise InputError("--tests: not with --twice or --callers", hint="leave one of them out")
     reductions, bounds = Reductions(symmetry, por), Bounds(states or STATES, memory_limit << 20)
-    task = Task(platform, aps, memory, agent, order == "any", tests, reductions, bounds, checkpoint, resume, every)
+    task = Task(
+        platform,
+        aps,
+        memory,
+        agent,
+        order == "any",
+        tests,
+        reductions,
+        bounds,
+        checkpoint,
+        resume,
+        every,
+        twice,
+        callers,
+    )
     began = time.perf_counter()
     with interrupt.awaited():
         explored = explore(task, _listener(interrupt))

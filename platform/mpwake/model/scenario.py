@@ -13,6 +13,8 @@ from mpwake.model.situation import Situation
 from mpwake.spec.document import described
 from mpwake.spec.requirements import Role
 
+# How many processors of an operating system may wake others at the same time.
+CALLERS = 3
 Reference = Literal["acpi-6.4", "acpi-6.6"]
 AcpiEdition = Literal["acpi-6.4", "acpi-6.5", "acpi-6.6"]
 
@@ -50,10 +52,17 @@ class ScenarioFile:
     reference: Reference | None = described("An AP loop that keeps to ACPI, from which this one differs here", None)
     edition: AcpiEdition | None = described("Edition to be held against; that of the platform unless given", None)
     found: Origin | None = described("How a fuzzer came to it", None)
+    callers: int = described(
+        "For a schedule of steps: how many processors of the operating system wake others at the same time; those "
+        "after the first have the numbers after the last of the parked ones",
+        1,
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.role is Role.TABLES:
             raise ValueError("a scenario drives a sender or a receiver")
+        if not 1 <= self.callers <= CALLERS or (self.callers > 1 and self.schedule.engine != "steps"):
+            raise ValueError(f"callers are 1 to {CALLERS}, and more than one only where the schedule has steps")
         if (self.probe is None) == (self.situation is None):
             raise ValueError("a scenario has exactly one of the keys probe, situation")
         if self.situation is not None and self.role is not Role.SENDER:

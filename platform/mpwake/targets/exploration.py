@@ -47,9 +47,12 @@ from mpwake.spec.verdicts import Verdict
 from mpwake.targets.model import Platform, announcement, decode_platform, load_platform
 
 SAYS_TESTED = "each processor is tested and woken once, in every order of loads and stores"
+SAYS_TWICE = "each processor is asked for twice, in every order of loads and stores"
+SAYS_CALLERS = "each processor is woken once, by processors at the same time, in every order of loads and stores"
 SAYS_PROBE = "each processor is woken once, in every order of loads and stores"
 # APIC IDs that are alike in their low byte, so that a comparison of that byte alone is seen.
 FIRST_ID, APART = 0x11, 0x100
+CALLER_ID = 0xE0000001
 VECTOR, VECTORS_APART = 0x9A000, 0x1000
 DEFAULT = {Role.SENDER: "os-reference", Role.RECEIVER: "acpi-6.6"}
 # Requirements that a trial with this in it shows to fail, beside those that can be asked of any trial.
@@ -59,7 +62,13 @@ ALSO: dict[Wrong, dict[Role, tuple[str, ...]]] = {
     Wrong.ACK_OF_NOTHING: {Role.SENDER: ("SND-07",), Role.RECEIVER: ("RCV-18", "ORD-04")},
     Wrong.LATE: {Role.SENDER: ("TMO-03",)},
     Wrong.STUCK: {Role.RECEIVER: ("RCV-01", "RCV-17")},
+    Wrong.AGAIN: {Role.RECEIVER: ("RCV-16",)},
+    Wrong.WOKEN_AGAIN: {Role.SENDER: ("DUP-01", "DUP-04")},
 }
+# What can be asked of a trial in which several processors of an operating system wake others: what is nobody's turn.
+TOGETHER = ("SND-02", "SND-05", "SND-06", "SND-10", "MEM-05")
+# What can be asked where a processor is asked for twice.
+TWICE = {Role.SENDER: ("SND-03", "SND-06", "SND-08", "MEM-05", "MEM-09"), Role.RECEIVER: ALWAYS[Role.RECEIVER]}
 NO_STEPS = "0*0"
 _STEPS = {"load": "loads", "store": "buffers", "visible": "stores"}
 
@@ -96,22 +105,26 @@ def ids_of(sides: Sides, aps: int) -> tuple[int, ...]:
     return tuple(number if indexed else FIRST_ID + APART * (number - 1) for number in range(1, aps + 1))
 
 
-def probe_of(ids: tuple[int, ...], tests: bool = False) -> Probe:
-    """Return what is asked for: each is woken once, at a vector of its own; where asked, all are tested before."""
+def probe_of(ids: tuple[int, ...], tests: bool = False, twice: bool = False, callers: int = 1) -> Probe:
+    """Return what is asked for: each is woken, at vectors of its own; all are tested before, if asked."""
     before = (Request("test", one) for one in ids) if tests else ()
-    wanted = (Request("wake", one, VECTOR + VECTORS_APART * number) for number, one in enumerate(ids))
-    return Probe(SAYS_TESTED if tests else SAYS_PROBE, ids, (*before, *wanted))
+    asked = ids * 2 if twice else ids
+    wanted = (Request("wake", one, VECTOR + VECTORS_APART * number) for number, one in enumerate(asked))
+    says = SAYS_TESTED if tests else SAYS_TWICE if twice else SAYS_CALLERS if callers > 1 else SAYS_PROBE
+    return Probe(says, ids, (*before, *wanted))
 
 
-def setup_of(sides: Sides, probe: Probe, memory: str, any_order: bool) -> Setup:
-    """Return what is explored."""
+def setup_of(sides: Sides, probe: Probe, memory: str, any_order: bool, callers: int = 1) -> Setup:
+    """Return what is explored; further callers have the numbers after those of the parked processors."""
+    others = callers - 1
     return Setup(
-        programs=(sides.sender, *[sides.receiver] * len(probe.ids)),
-        ids=(BOOT_ID, *probe.ids),
+        programs=(sides.sender, *[sides.receiver] * len(probe.ids), *[sides.sender] * others),
+        ids=(BOOT_ID, *probe.ids, *range(CALLER_ID, CALLER_ID + others)),
         requests=tuple((OPS[one.op], one.id, one.value) for one in probe.requests),
         memory=memory,
         page=page_of(probe),
         any_order=any_order,
+        callers=callers,
     )
 
 
@@ -130,6 +143,8 @@ class Task:
     checkpoint: Path | None = None
     resume: Path | None = None
     every: float = 60
+    twice: bool = False
+    callers: int = 1
 
 
 @attrs.frozen(eq=False)
@@ -178,13 +193,13 @@ def agents_of(both: Sides) -> str:
 
 def explored_with(task: Task, both: Sides, aps: int, listener: Listener | None = None) -> Explored:
     """Explore a platform with so many processors. Raises ``Unexplorable``."""
-    probe = probe_of(ids_of(both, aps), task.tests)
-    setup = setup_of(both, probe, task.memory, task.any_order)
+    probe = probe_of(ids_of(both, aps), task.tests, task.twice, task.callers)
+    setup = setup_of(both, probe, task.memory, task.any_order, task.callers)
     exploration = Search(setup, task.reductions, task.bounds)
     result = _searched(task, exploration, listener)
     notes = list(result.notes)
     violation = scenario = None
-    for found in result.found:
+    for found in sorted(result.found, key=lambda one: one.wrong is not Wrong.COMMAND_OVER_COMMAND):
         one, file = _judged(task, both, setup, probe, result, found)
         if one.requirements or found.wrong in RACES:
             violation, scenario = one, file if one.requirements else None
@@ -193,7 +208,7 @@ def explored_with(task: Task, both: Sides, aps: int, listener: Listener | None =
     told = Exploration(
         target=f"model:{task.platform}",
         agent=agents_of(both),
-        ids=setup.ids,
+        ids=(BOOT_ID, *probe.ids),
         memory=task.memory,
         states=result.states,
         transitions=result.transitions,
@@ -211,7 +226,7 @@ def explored_with(task: Task, both: Sides, aps: int, listener: Listener | None =
 
 
 def _searched(task: Task, exploration: Search, listener: Listener | None) -> Result:
-    search = exploration.search()
+    search = exploration.search(RACES | {Wrong.COMMAND_OVER_COMMAND} if task.callers > 1 else RACES)
     if task.resume:
         try:
             search.restore(task.resume)
@@ -272,19 +287,28 @@ def _judged(
     ordered = _ordered(probe, found.way)
     schedule = Schedule(task.memory, engine="steps", steps=compressed(turns) or NO_STEPS)
     trial = attrs.evolve(setup, requests=setup_of(both, ordered, task.memory, False).requests)
+    also = ALSO.get(found.wrong, {})
     steps = tuple(_listed(both, trial, result, found.way))
     what = (
         f"{_named(setup, found.way[-1].agent)} {_says(found)}" if found.way and found.wrong is not Wrong.STUCK else ""
     )
     # A bring-up that tests is none that the checks of bring-ups speak of.
     for role in (Role.RECEIVER,) if task.tests else (Role.SENDER, Role.RECEIVER):
-        trace = replayed(both, role, ordered, schedule)
-        failed = failures(trace, role, Edition(both.platform.edition), ALSO.get(found.wrong, {}).get(role, ()))
+        trace = replayed(both, role, ordered, schedule, task.callers)
+        asked, boots = (*asked_of(task, role), *also.get(role, ())), both.platform.system is not None
+        failed = failures(trace, role, Edition(both.platform.edition), asked, boots)
         if failed:
             break
     violation = Violation(what or SAYS[Wrong.STUCK], role, failed, tuple(turns), steps, trace)
     file = ScenarioFile("scenario", task.platform, role, failed or ("RCV-01",), schedule, ordered, agent=task.agent)
-    return violation, file
+    return violation, attrs.evolve(file, callers=task.callers)
+
+
+def asked_of(task: Task, role: Role) -> tuple[str, ...]:
+    """Return the requirements that can be asked of any trial of an exploration."""
+    if task.callers > 1:
+        return TOGETHER if role is Role.SENDER else ()
+    return TWICE[role] if task.twice else ALWAYS[role]
 
 
 def _says(found: Found) -> str:
@@ -295,7 +319,9 @@ def _says(found: Found) -> str:
 
 
 def _named(setup: Setup, agent: int) -> str:
-    return f"AP {setup.ids[agent]:#x}" if agent else "OS"
+    if agent not in setup.senders:
+        return f"AP {setup.ids[agent]:#x}"
+    return f"OS {agent - len(setup.ids) + setup.callers + 1}" if agent else "OS"
 
 
 def _ordered(probe: Probe, way: tuple[Taken, ...]) -> Probe:
@@ -305,20 +331,32 @@ def _ordered(probe: Probe, way: tuple[Taken, ...]) -> Probe:
     return attrs.evolve(probe, requests=tuple(probe.requests[number] for number in numbers if number is not None))
 
 
-def replayed(both: Sides, role: Role, probe: Probe, schedule: Schedule) -> Trace:
+def replayed(both: Sides, role: Role, probe: Probe, schedule: Schedule, callers: int = 1) -> Trace:
     """Run a schedule of steps. Raises ``ValueError`` for a step that is not possible."""
-    setup = setup_of(both, probe, schedule.memory, False)
+    setup = setup_of(both, probe, schedule.memory, False, callers)
     simulation = Simulation(setup.programs, setup.ids, setup.requests, schedule.memory, page=setup.page)
-    trace = simulate_steps(simulation, schedule.turns())
+    trace = _of_one(setup, simulate_steps(simulation, schedule.turns()))
     if role is Role.SENDER:
         return trace
     around, resettable = both.receiver.agent.environment, both.receiver.reset >= 0
     return environment.observed(around, Host(), trace, resettable, announcement(both.platform.tables))
 
 
+def _of_one(setup: Setup, trace: Trace) -> Trace:
+    # What any of its processors does is what the operating system does.
+    if setup.callers == 1:
+        return trace
+    events = (attrs.evolve(one, agent=SENDER) if one.agent in setup.senders else one for one in trace.events)
+    return attrs.evolve(trace, ids=trace.ids[: 1 - setup.callers], events=tuple(events))
+
+
+def _only(trace: Trace, edition: Edition, boots: bool) -> Behaviour:
+    return Behaviour(lambda _sentence, _seed: (trace,), edition, boots=boots)
+
+
 def offence(trace: Trace, role: Role, edition: Edition, requirement: str) -> Traffic | None:
     """Return the mailbox traffic around what a requirement fails for."""
-    seen = judge(find(requirement, role), Behaviour(lambda _sentence, _seed: (trace,), edition))
+    seen = judge(find(requirement, role), _only(trace, edition, boots=True))
     bad = next(one for one in seen.findings if not one.ok)
     return next((exhibit.traffic for exhibit in bad.exhibits if exhibit.traffic), None)
 
@@ -334,11 +372,10 @@ def snippet(one: Violation, scenario: str) -> str:
     return "\n".join(lines)
 
 
-def failures(trace: Trace, role: Role, edition: Edition, also: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return the requirements that a trace fails: of those that hold of every trial, and of some more."""
-    seen = Behaviour(lambda _sentence, _seed: (trace,), edition)
-    asked = dict.fromkeys((*ALWAYS[role], *also))
-    return tuple(id for id in asked if judge(find(id, role), seen).verdict is Verdict.FAIL)
+def failures(trace: Trace, role: Role, edition: Edition, asked: tuple[str, ...], boots: bool) -> tuple[str, ...]:
+    """Return those of some requirements that a trace fails."""
+    seen = _only(trace, edition, boots)
+    return tuple(id for id in dict.fromkeys(asked) if judge(find(id, role), seen).verdict is Verdict.FAIL)
 
 
 def _listed(both: Sides, setup: Setup, result: Result, way: tuple[Taken, ...]) -> Iterator[Step]:
@@ -352,7 +389,7 @@ def _listed(both: Sides, setup: Setup, result: Result, way: tuple[Taken, ...]) -
 
 
 def _line(both: Sides, machine: Machine, setup: Setup, taken: Taken) -> Step:
-    agent = (both.sender if taken.agent == SENDER else both.receiver).agent
+    agent = (both.sender if taken.agent in setup.senders else both.receiver).agent
     named, at = dict(places(agent)), ""
     did: list[str] = []
     text = ""
@@ -392,6 +429,6 @@ def steps_of(one: ScenarioFile, node: Node) -> Trace:
     assert one.probe is not None
     both = sides(one.platform, one.agent)
     try:
-        return replayed(both, one.role, one.probe, one.schedule)
+        return replayed(both, one.role, one.probe, one.schedule, one.callers)
     except ValueError as error:
         raise node.value["schedule"].error(str(error), "explore it again; this was found for other programs") from None

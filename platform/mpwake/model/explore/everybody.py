@@ -235,6 +235,8 @@ class Everybody:
             held = all(self._value(cell, state.shared, people) == value for cell, value in test.cells)
             if held != test.same:
                 return False
+        if check.landed != SENDER and not people[check.landed][0].landed:
+            return False
         target = check.unanswered
         return target == SENDER or people[target][0] in self.unanswered[target]
 

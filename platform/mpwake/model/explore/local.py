@@ -30,7 +30,7 @@ LONGEST = 10_000
 MOST_POLLS = 20_000
 NOBODY = -1
 Cell = tuple[int, int]
-_ACCESSES = frozenset({Op.LOAD, Op.STORE, Op.POLL, Op.JUMP, Op.ENTER, Op.RESET})
+_ACCESSES = frozenset({Op.LOAD, Op.STORE, Op.SWAP, Op.POLL, Op.JUMP, Op.ENTER, Op.RESET})
 _LOADS = frozenset({Op.LOAD, Op.POLL})
 ROW = tuple[int, ...]
 
@@ -131,8 +131,8 @@ def grid_of(programs: tuple[Program, ...]) -> Grid:
     spans = {(0, 2), (4, 4), (8, 8)}
     for program in programs:
         for row in program.code.tolist():
-            if row[0] in (Op.LOAD, Op.STORE, Op.POLL):
-                at = 2 if row[0] == Op.LOAD else 1
+            if row[0] in (Op.LOAD, Op.STORE, Op.POLL, Op.SWAP):
+                at = 2 if row[0] in (Op.LOAD, Op.SWAP) else 1
                 spans.add((row[at], row[at + 1]))
     ends = sorted({place for at, width in spans for place in (at, at + width)})
     pieces = itertools.pairwise(ends)
@@ -152,7 +152,7 @@ def holds(condition: int, left: int, right: int) -> bool:
 
 
 class Side:
-    """One agent, apart from the others: its steps. ``requests`` are those of a sender, else none."""
+    """One agent, apart from the others: its steps. ``requests`` are for those that send: the first, unless told."""
 
     def __init__(
         self,
@@ -163,12 +163,14 @@ class Side:
         memory: str,
         grid: Grid,
         glued: bool = True,
+        sends: bool | None = None,
     ) -> None:
         self.number = number
+        self.sends = number == SENDER if sends is None else sends
         self.program = program
         self.rows: list[ROW] = [tuple(row) for row in program.code.tolist()]
         self.fixed = {SELF: apic_id & MASK, INDEX: number}
-        self.requests = requests if number == SENDER else ()
+        self.requests = requests if self.sends else ()
         self.memory = memory
         self.grid = grid
         self.glued = glued
@@ -312,7 +314,7 @@ class _Run:
             if self.status != RUNNING:
                 return
             row = self.side.rows[self.pc]
-            if row[0] in _ACCESSES or row[0] == Op.RETURN or (row[0] == Op.NEXT and self.side.number == SENDER):
+            if row[0] in _ACCESSES or row[0] == Op.RETURN or (row[0] == Op.NEXT and self.side.sends):
                 return
             if row[0] == Op.FENCE and self.buffer:
                 return
@@ -383,13 +385,22 @@ class _Run:
         if self.side.memory != "sc" and len(self.buffer) == SLOTS:
             self.operations -= 1
             return self.pc
-        if self.side.number == SENDER and offset == 0 and value & 0xFFFF:
+        if self.side.sends and offset == 0 and value & 0xFFFF:
             self.sent = True
         if self.side.memory == "sc":
             self._write(offset, width, value)
         else:
             release = bool(row[5]) and self.side.memory == "relaxed"
             self.buffer.append(Buffered(offset, width, value, release))
+        return self.pc + 1
+
+    def swap(self, row: ROW) -> int:
+        if self.buffer:
+            self.operations -= 1
+            return self.pc
+        value = self.value(row[4], row[5]) & (1 << 8 * row[3]) - 1
+        self.registers[row[1]] = self._load(row[2], row[3])
+        self._write(row[2], row[3], value)
         return self.pc + 1
 
     def branch(self, row: ROW) -> int:
@@ -480,6 +491,7 @@ _OPERATIONS: dict[int, Callable[[_Run, ROW], int]] = {
     Op.DIE: _Run.leave,
     Op.LOAD: _Run.load,
     Op.STORE: _Run.store,
+    Op.SWAP: _Run.swap,
     Op.BRANCH: _Run.branch,
     Op.SET: _Run.assign,
     Op.ADD: _Run.add,

@@ -16,19 +16,21 @@ COMMAND, APIC_ID, FIELDS_END = (0, 2), (4, 4), 16
 
 
 class Wrong(enum.IntEnum):
-    """Kinds of wrong. Those up to ``LATE`` are races and end a search; the others may be a matter of one agent."""
+    """Kinds of wrong. Those up to ``WOKEN_AGAIN`` are races and end a search; others may be a matter of one agent."""
 
     ASTRAY = 1
     ACK_OF_NOTHING = 2
     ACK_OF_ANOTHERS = 3
     LATE = 4
-    LOST = 5
-    FIELDS_CHANGED = 6
-    COMMAND_OVER_COMMAND = 7
-    EARLY_SUCCESS = 8
-    FOREIGN_STORE = 9
-    COMMAND_BY_AP = 10
-    STUCK = 11
+    AGAIN = 5
+    WOKEN_AGAIN = 6
+    LOST = 7
+    FIELDS_CHANGED = 8
+    COMMAND_OVER_COMMAND = 9
+    EARLY_SUCCESS = 10
+    FOREIGN_STORE = 11
+    COMMAND_BY_AP = 12
+    STUCK = 13
 
 
 SAYS = {
@@ -36,6 +38,8 @@ SAYS = {
     Wrong.ACK_OF_NOTHING: "acknowledges when Command is 0 already",
     Wrong.ACK_OF_ANOTHERS: "acknowledges a command that is for another",
     Wrong.LATE: "acknowledges after the operating system has given it up",
+    Wrong.AGAIN: "lands a second time, at {value:#x}",
+    Wrong.WOKEN_AGAIN: "sends a Wakeup to a processor that has landed",
     Wrong.LOST: "reports success, and the processor has not taken its command",
     Wrong.FIELDS_CHANGED: "stores {width} bytes at {offset:#x} while a command is pending",
     Wrong.COMMAND_OVER_COMMAND: "stores Command = {value:#x} over a command that is pending",
@@ -44,8 +48,8 @@ SAYS = {
     Wrong.COMMAND_BY_AP: "stores Command = {value:#x}",
     Wrong.STUCK: "from here no schedule leads to where everybody was asked to",
 }
-RACES = frozenset(one for one in Wrong if one <= Wrong.LATE)
-SINGLE = frozenset(one for one in Wrong if Wrong.LATE < one < Wrong.STUCK)
+RACES = frozenset(one for one in Wrong if one <= Wrong.WOKEN_AGAIN)
+SINGLE = frozenset(one for one in Wrong if Wrong.WOKEN_AGAIN < one < Wrong.STUCK)
 
 
 @attrs.frozen
@@ -58,11 +62,12 @@ class Test:
 
 @attrs.frozen
 class Check:
-    """Wrong where both tests hold, and an agent (if one is named) has not stored an acknowledgement so far."""
+    """Wrong where both tests hold, and an agent (if one is named) has not stored an acknowledgement, or has landed."""
 
     wrong: Wrong
     tests: tuple[Test, ...] = ()
     unanswered: int = SENDER
+    landed: int = SENDER
 
 
 class Monitors:
@@ -72,10 +77,13 @@ class Monitors:
         self.known = known
         setup = known.setup
         self.asked = {(target, vector) for op, target, vector in setup.requests if op != OPS["test"]}
+        self.senders = setup.senders
         self.idle = self._page(*COMMAND, 0)
         self.requests: dict[int, list[int]] = {}
         for number, (_, target, _) in enumerate(setup.requests):
             self.requests.setdefault(target, []).append(number)
+        wakes = [target for op, target, _ in setup.requests if op == OPS["wake"]]
+        self.twice = len(wakes) > len(set(wakes))
 
     def _page(self, offset: int, width: int, value: int) -> tuple[tuple[Cell, int], ...]:
         return tuple(
@@ -85,7 +93,7 @@ class Monitors:
 
     def of(self, agent: int, outcome: Outcome) -> tuple[Check, ...]:
         """Return what is looked for on a step."""
-        found = self._sent(outcome) if agent == SENDER else self._received(agent, outcome)
+        found = self._sent(outcome) if agent in self.senders else self._received(agent, outcome)
         return tuple(dict.fromkeys(found))
 
     def lands_well(self, agent: int, outcome: Outcome) -> bool:
@@ -98,6 +106,8 @@ class Monitors:
         for one in outcome.told:
             if one.kind == "landing" and (mine, one.value) not in self.asked:
                 yield Check(Wrong.ASTRAY)
+            if one.kind == "landing" and self.known.sides[agent].lands:
+                yield Check(Wrong.AGAIN, landed=agent)
             if one.kind == "visible":
                 yield from self._stored(mine, one)
 
@@ -123,7 +133,8 @@ class Monitors:
             if one.kind == "visible":
                 yield from self._written(one)
             if one.kind == "return" and one.value == 0 and one.request >= 0:
-                yield Check(Wrong.EARLY_SUCCESS, (Test(self.idle, False),))
+                if self.known.setup.callers == 1:
+                    yield Check(Wrong.EARLY_SUCCESS, (Test(self.idle, False),))
                 target = self.known.setup.requests[one.request][1]
                 if target in self.known.setup.ids[1:]:
                     yield Check(Wrong.LOST, unanswered=self.known.setup.ids.index(target, 1))
@@ -133,3 +144,6 @@ class Monitors:
             yield Check(Wrong.FIELDS_CHANGED, (Test(self.idle, False),))
         if one.offset == 0 and one.value & 0xFFFF:
             yield Check(Wrong.COMMAND_OVER_COMMAND, (Test(self.idle, False),))
+        if self.twice and one.offset == 0 and one.value & 0xFFFF == OPS["wake"]:
+            for agent in sorted(set(range(1, len(self.known.sides))) - self.senders):
+                yield Check(Wrong.WOKEN_AGAIN, (Test(self._page(*APIC_ID, self.known.setup.ids[agent])),), landed=agent)
