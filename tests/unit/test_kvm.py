@@ -19,16 +19,19 @@ from mpwake.checks import guest, selection, trampoline
 from mpwake.checks.core import Unjudged
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.spec.errors import ToolError
+from mpwake.spec.requirements import Role
 from mpwake.targets.kernel import faults
+from mpwake.targets.kernel import open as open_module
 from mpwake.targets.kernel.acpi import PM_BASE
 from mpwake.targets.kernel.evidence import trace_of
+from mpwake.targets.kernel.image import Image
 from mpwake.targets.kernel.kvm import abi, cpuid, device, monitor, probe, run, state
 from mpwake.targets.kernel.kvm.collect import Collector
 from mpwake.targets.kernel.kvm.ports import Ports
 from mpwake.targets.kernel.layout import BOOT, PAGE, POOLS, RAM, TELL
 from mpwake.targets.kernel.observe import MAX_SEEN
 from mpwake.targets.kernel.probe import EXPECTED
-from mpwake.targets.kernel.recording import Entry, Fault, NotRealisable, Parking, Recording
+from mpwake.targets.kernel.recording import Entry, Fault, Machine, NotRealisable, Parking, Recording
 from mpwake.targets.kernel.situate import trial
 from support.kernel import machine
 
@@ -494,13 +497,20 @@ def test_what_breaks_is_told_as_what_it_is(running: Starter, name: str) -> None:
     assert str(told[-1][1]).startswith(f"processor 0x0: {words}")
 
 
-def test_an_ioctl_that_fails_is_told(running: Starter) -> None:
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(14, "Bad address"), "an ioctl failed: Bad address"),
+        (ValueError("no"), "the monitor failed: ValueError('no')"),
+    ],
+)
+def test_a_failure_of_the_monitor_itself_is_told(running: Starter, error: Exception, words: str) -> None:
     def fail(_: FakeCpu) -> int:
-        raise OSError(14, "Bad address")
+        raise error
 
     _, _, told = running(Fake({0: [fail]}))
     until(told, "broken")
-    assert told[-1] == ["broken", "processor 0x0: an ioctl failed: Bad address"]
+    assert told[-1] == ["broken", f"processor 0x0: {words}"]
 
 
 @pytest.mark.parametrize(("reason", "told_of"), [(abi.EXIT_SHUTDOWN, ["fault", "end"]), (24, ["end"])])
@@ -675,3 +685,25 @@ def test_of_a_triple_fault_nothing_is_said_that_is_not_known() -> None:
     (found,) = trampoline._survives(Behaviour(lambda *_: (trace,), boots=True), trampoline.NO_NXE)
     assert not found.ok
     assert found.found == "a triple fault"
+
+
+def test_a_target_that_asks_for_kvm_is_proved_by_and_booted_under_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_qemu() -> str:
+        raise AssertionError("QEMU was looked for")
+
+    asked: list[object] = []
+    empty = Recording((), "budget", b"", b"", b"", facts={"kvm": True})
+    image = Image(Path("bzImage"), b"", 0x20F, "7.2.13 of nobody", True, "the image names it")
+    monkeypatch.setattr(open_module, "read_image", lambda _: image)
+    monkeypatch.setattr(open_module.qemu, "find", no_qemu)
+    monkeypatch.setattr(open_module.kvm, "proved", lambda: asked.append("proved"))
+    monkeypatch.setattr(open_module.initramfs, "build", lambda *_: b"")
+    monkeypatch.setattr(run, "run", lambda one: asked.append(one) or empty)
+    target = open_module.open_kernel(Path("bzImage"), backend="kvm")
+    (trace,) = target.driven[Role.SENDER].drive("an operating system boots with sparse APIC IDs", 0)
+    proved, booted = asked
+    assert proved == "proved"
+    assert isinstance(booted, Machine)
+    assert booted.backend == "kvm"
+    assert 0x1FF in booted.processors and 0x1FF in trace.ids
+    assert any("KVM" in note for note in target.notes)

@@ -6,6 +6,7 @@ the pipe that it names, as JSON lists, one to a line.
 
 from __future__ import annotations
 
+import functools
 import json
 import mmap
 import os
@@ -13,6 +14,7 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -29,7 +31,6 @@ WAKEUP, TEST = 1, 2
 MAX_LINE = 1 << 16
 # How often a parked processor looks whether it was sent an INIT, and how often what is counted is told.
 _LOOKS, _TELLS = 0.02, 0.25
-_ALL_ONES = 0xFF
 
 
 @attrs.frozen
@@ -72,16 +73,17 @@ class Teller:
     def __init__(self, file: int) -> None:
         self.file = file
         self.start = time.monotonic()
-        self._load: list[Any] = []
+        self._load: tuple[str | int, ...] = ()
+        self._times = self._at = 0
         self._since = 0.0
         self._console = bytearray()
 
-    def tell(self, *what: Any) -> None:
+    def tell(self, *what: str | int) -> None:
         """Write a line."""
         self.flush()
-        self._write(list(what))
+        self._write(what)
 
-    def _write(self, line: list[Any]) -> None:
+    def _write(self, line: Sequence[str | int]) -> None:
         os.write(self.file, json.dumps(line).encode() + b"\n")
 
     def hundredths(self) -> int:
@@ -91,21 +93,21 @@ class Teller:
     def flush(self) -> None:
         """Write what was only counted so far."""
         if self._load:
-            load, self._load = self._load, []
-            self._write(load)
+            self._write((*self._load, self._times, self._at))
+            self._load = ()
 
     def access(self, what: str, apic_id: int, page: int, offset: int, width: int, value: int) -> None:
         """Tell a load or a store, or what firmware does."""
-        key = [what, apic_id, page, offset, width, value]
+        key = (what, apic_id, page, offset, width, value)
         if what != "load":
             self.tell(*key, 1, self.hundredths())
-        elif self._load[:6] == key:
-            self._load[6] += 1
+        elif self._load == key:
+            self._times += 1
             if time.monotonic() - self._since > _TELLS:
                 self.flush()
         else:
             self.flush()
-            self._load = [*key, 1, self.hundredths()]
+            self._load, self._times, self._at = key, 1, self.hundredths()
             self._since = time.monotonic()
 
     def character(self, value: int) -> None:
@@ -167,7 +169,7 @@ class Monitor:
         first.enter(entry, Entry(nxe=False, junk=False), zero_page)
         threading.Thread(target=first.work, args=(first.run,), daemon=True).start()
 
-    def tell(self, *what: Any) -> None:
+    def tell(self, *what: str | int) -> None:
         """Tell something between accesses."""
         with self.changed:
             self.teller.tell(*what)
@@ -192,11 +194,14 @@ class Monitor:
                 self.changed.notify_all()
                 return 0
             found = int.from_bytes(page.memory[offset : offset + width], "little")
-            self.teller.access("load", apic_id, page.address, offset, width, found)
+            if page.address != TELL:
+                self.teller.access("load", apic_id, page.address, offset, width, found)
             return found
 
     def polled(self) -> tuple[int, int, int]:
-        """Return command, APIC ID and vector."""
+        """Return command, APIC ID and vector, zeros where nobody polls."""
+        if not self.question.mailbox:
+            return 0, 0, 0
         page = self.pages[self.question.mailbox & ~(PAGE - 1)]
         found: tuple[int, int, int] = struct.unpack_from("<HxxIQ", page.memory, self.question.mailbox % PAGE)
         return found
@@ -204,6 +209,10 @@ class Monitor:
     def acknowledge(self, apic_id: int) -> None:
         """Make the command 0, as a parked processor does."""
         self.access(apic_id, self.question.mailbox, 2, 0)
+
+
+# One thing after the other that a processor does: each returns the next, or nothing where it rests for ever.
+Step = Callable[[], "Step | None"]
 
 
 class Processor:
@@ -214,13 +223,15 @@ class Processor:
         self.apic_id = vcpu.apic_id
         self.parking = monitor.question.parked.get(self.apic_id, Parking(takes="never"))
 
-    def work(self, step: Any) -> None:
+    def work(self, step: Step | None) -> None:
         """Carry out one step after the other until the machine ends."""
         try:
             while step and not self.monitor.ended.is_set():
                 step = step()
         except OSError as error:
             self.broken(f"an ioctl failed: {error.strerror}")
+        except Exception as error:
+            self.broken(f"the monitor failed: {error!r}")
 
     def broken(self, why: str) -> None:
         """Tell that the machine cannot go on, which says nothing of what runs on it."""
@@ -240,31 +251,39 @@ class Processor:
         self.vcpu.forget_events()
         self.vcpu.set(regs, sregs)
 
-    def park(self) -> Any:
+    def park(self) -> Step | None:
         """Wait for a command or a start-up; return what comes next."""
         monitor = self.monitor
         self.enter(BOOT, Entry())
         while not monitor.ended.is_set():
             with monitor.changed:
                 monitor.changed.wait(_LOOKS)
-                command, target, vector = monitor.polled() if monitor.question.mailbox else (0, 0, 0)
-                own = target == self.apic_id
-                if command == TEST and own and self.parking.tests:
-                    monitor.acknowledge(self.apic_id)
-                if command == WAKEUP and (self.parking.takes == "any" or (own and self.parking.takes == "own")):
-                    break
+                vector = self._addressed()
+            if vector is not None:
+                return functools.partial(self.hand_over, vector)
             # An INIT takes it away from where it is parked, and so does a start-up that has come behind one already.
             if self.vcpu.mp_state() != abi.RUNNABLE or self.vcpu.regs().rip != BOOT:
                 return self.wait_for_start_up
-        else:
-            return None
-        return self.hand_over(vector)
+        return None
 
-    def hand_over(self, vector: int) -> Any:
-        """Acknowledge and jump, or what else is declared; return what comes next."""
-        time.sleep(self.parking.before / 1000)
-        if self.parking.acknowledges:
+    def _addressed(self) -> int | None:
+        """Answer a Test, or take a Wakeup and return its vector, as is declared."""
+        command, target, vector = self.monitor.polled()
+        parking, own = self.parking, target == self.apic_id
+        if command == TEST and own and parking.tests:
             self.monitor.acknowledge(self.apic_id)
+        if command != WAKEUP or parking.takes not in ("any", "own" if own else "any"):
+            return None
+        if parking.acknowledges and not parking.before:
+            self.monitor.acknowledge(self.apic_id)
+        return vector
+
+    def hand_over(self, vector: int) -> Step | None:
+        """Acknowledge late and jump, or what else is declared; return what comes next."""
+        if self.parking.before:
+            time.sleep(self.parking.before / 1000)
+            if self.parking.acknowledges:
+                self.monitor.acknowledge(self.apic_id)
         time.sleep(self.parking.after / 1000)
         if not self.parking.starts:
             return None
@@ -273,7 +292,7 @@ class Processor:
             self.monitor.teller.access("jump", self.apic_id, TELL, 0, 0, vector)
         return self.run
 
-    def wait_for_start_up(self) -> Any:
+    def wait_for_start_up(self) -> Step | None:
         """Wait, once an INIT came, for the start-up after it; return what comes next."""
         while not self.monitor.ended.is_set():
             if self.vcpu.mp_state() == abi.RUNNABLE:
@@ -283,7 +302,7 @@ class Processor:
 
     # Running
 
-    def run(self) -> Any:
+    def run(self) -> Step | None:
         """Run until something is to be answered; return what comes next."""
         reason = self.vcpu.run()
         area = self.vcpu.area
@@ -305,7 +324,7 @@ class Processor:
         """Take an exit after which there is no going on."""
         self.broken(self._reason(reason))
 
-    def _memory(self, address: int, value: int, width: int, is_write: bool) -> Any:
+    def _memory(self, address: int, value: int, width: int, is_write: bool) -> Step | None:
         if address == RETURNED and is_write:
             return self.come_back
         found = self.monitor.access(self.apic_id, address, width, value if is_write else None)
@@ -313,7 +332,7 @@ class Processor:
             self.vcpu.area[abi.EXIT + 8 : abi.EXIT + 8 + width] = found.to_bytes(width, "little")
         return self.run
 
-    def come_back(self) -> Any:
+    def come_back(self) -> Step | None:
         """Take a processor that jumped to ResetVector."""
         self.vcpu.settle()
         with self.monitor.changed:
