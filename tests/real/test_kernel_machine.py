@@ -109,6 +109,16 @@ def test_a_kernel_that_is_to_know_of_no_table_has_a_timer_all_the_same() -> None
     assert accesses(found.seen) == []
 
 
+@pytest.mark.parametrize(
+    ("action", "end", "back"),
+    [("panic1", "reset", {0, 2, 3}), ("restart", "reset", {1, 2, 3}), ("poweroff", "off", None)],
+)
+def test_who_jumps_when_the_machine_ends(action: str, end: str, back: set[int] | None) -> None:
+    found = booted(action)
+    assert found.end == end
+    assert back in (None, {one.apic_id for one in found.seen if one.what == "reset"})
+
+
 def test_five_runs_are_one_trace() -> None:
     first = booted("off1,on1")
     for _ in range(4):

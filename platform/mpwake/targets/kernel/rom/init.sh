@@ -87,7 +87,8 @@ act() {
         panic*)
             say do panic "${1#panic}"
             said=$( (taskset -p $((1 << ${1#panic})) $$) 2>&1 >/dev/null)
-            [ -z "$said" ] && echo c >/proc/sysrq-trigger
+            # No kernel goes on without its first process, and this one ends on that processor.
+            [ -z "$said" ] && exit 1
             told "panic ${1#panic}" 1 "$said"
             ;;
         restart) say do restart; reboot -f; told restart 1 ;;
