@@ -1,8 +1,9 @@
-"""How long the property tests search: MPWAKE_HYPOTHESIS names the profile, ``default`` or ``ci``."""
+"""How long the property tests search: MPWAKE_HYPOTHESIS names the profile, ``default`` or ``ci``; and Ctrl-C."""
 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 from hypothesis import settings
@@ -15,3 +16,7 @@ for name, examples in (("default", 100), ("ci", 400)):
         name, max_examples=examples, deadline=None, derandomize=False, print_blob=True, database=DATABASE
     )
 settings.load_profile(os.environ.get("MPWAKE_HYPOTHESIS", "default"))
+
+# A shell without a terminal has what it starts with & ignore SIGINT, and so would the commands that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
