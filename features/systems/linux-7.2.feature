@@ -3,9 +3,10 @@ Feature: Linux 7.2 gives processors back and takes the mailbox of either enumera
   again. ResetVector is not looked at: one that is 0 is believed (MADT-10, RST-02, DUP-02). Test is sent whatever stands
   in Command (RST-16); before a next kernel processors jump and are not tested (RST-09, KEX-05), so that Command may be
   2 there (KEX-07), and the node of a DeviceTree is left to that kernel although its mailbox is used up (KEX-06). A
-  second wake is not refused (DUP-04), an address of the MADT that is not aligned is taken (MADT-27), the mapping is not
-  looked at (SND-19), without a mailbox INIT and SIPI are sent in a TD too (SEL-07, TDX-04), the wake routine takes
-  two pages (SND-15, TRM-08), and it leaves EFER.NXE to firmware (SND-17).
+  panic on another processor sends the one that boots to ResetVector too (RST-22). A second wake is not refused (DUP-04),
+  an address of the MADT that is not aligned is taken (MADT-27), the mapping is not looked at (SND-19), without a mailbox
+  INIT and SIPI are sent in a TD too (SEL-07, TDX-04), the wake routine takes two pages (SND-15, TRM-08), and it leaves
+  EFER.NXE to firmware (SND-17).
 
   @RST-01 @RST-09 @sender
   Scenario: Linux 7.2 takes a processor offline, verifies it by Test, and wakes it again
