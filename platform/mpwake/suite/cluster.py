@@ -10,6 +10,7 @@ import functools
 import hashlib
 import importlib.metadata
 import re
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ from mpwake.spec.resources import suite_root
 from mpwake.suite.parcel import Parcel, unpacked
 
 EXTRA = "pip install 'mpwake[cluster]'"
-SECONDS = 20
+SECONDS = 10
 SHOWN = 5
 KEPT = 4
 RETRIES = 2
@@ -138,9 +139,12 @@ def broken(error: BaseException, what: str) -> ToolError:
 
 @attrs.define
 class Unpacked:
-    """What was made of the parcels that came last, with the folders that their files are in."""
+    """What was made of the parcels that came last, with the folders that their files are in.
 
-    made: dict[object, tuple[object, tempfile.TemporaryDirectory[str] | None]] = attrs.field(factory=dict)
+    The folders are in the worker's own, which goes with the worker.
+    """
+
+    made: dict[object, tuple[object, Path]] = attrs.field(factory=dict)
     alone: threading.Lock = attrs.field(factory=threading.Lock)
 
     def get(
@@ -151,10 +155,10 @@ class Unpacked:
             if parcel.digests - set(contents):
                 return None
             while len(self.made) >= KEPT:
-                self.made.pop(next(iter(self.made)))
-            folder = tempfile.TemporaryDirectory(prefix="mpwake-", dir=_scratch())
-            place = unpacked(parcel, contents, Path(folder.name) / "files")
-            self.made[key] = (make(place, Path(folder.name) / "out"), folder)
+                _, old = self.made.pop(next(iter(self.made)))
+                shutil.rmtree(old, ignore_errors=True)
+            folder = Path(tempfile.mkdtemp(prefix="mpwake-", dir=_scratch()))
+            self.made[key] = (make(unpacked(parcel, contents, folder / "files"), folder / "out"), folder)
         return self.made[key][0]  # type: ignore[return-value]
 
 
