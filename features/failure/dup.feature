@@ -1,5 +1,6 @@
 Feature: One use for each processor
-  A processor that has left the loop does not come back for a second command.
+  A processor that has left the loop does not come back for a second command. mpwake explore --twice asks for each twice, in
+  every order; with --callers 2 it finds a guard that is asked too early.
 
   @DUP-07 @receiver
   Scenario: A second Wakeup for a running AP stays pending and does not disturb it

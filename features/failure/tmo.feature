@@ -1,6 +1,7 @@
 Feature: When no answer comes
   ACPI gives no time in which a processor must answer and no way to take a command back. What an operating system does then is
-  its own choice, and some choices let a late processor run into memory that is in use again.
+  its own choice, and some choices let a late processor run into memory that is in use again. Random schedules do not keep a
+  processor back for as long as tmo-gives-up, tmo-goes-on or snd-cancels wait; mpwake explore lets each give up at any look.
 
   @TMO-01 @receiver @sender
   Scenario: A slow acknowledgement alone is held against nobody

@@ -1,6 +1,7 @@
 Feature: The AP loop
   A processor that waits on the mailbox compares Command and ApicId, keeps the vector, acknowledges with Command 0 and
-  jumps. It leaves everything alone that is not addressed to it.
+  jumps. It leaves everything alone that is not addressed to it. The races of rcv-ack-before-load and rcv-vector-in-shared-word
+  are seldom in random schedules; mpwake explore always finds them.
 
   @RCV-01 @receiver
   Scenario: During boot every AP is put into a state where it checks the mailbox

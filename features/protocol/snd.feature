@@ -1,6 +1,7 @@
 Feature: The operating system sends commands
   To wake a processor the operating system fills WakeupVector and ApicId, stores Command last, and waits until the processor
-  has set it back to 0. Whatever comes between spoils the command or wakes somebody else.
+  has set it back to 0. Whatever comes between spoils the command or wakes somebody else. What senders that nobody serialises
+  do to each other is seen with mpwake explore --callers 2; other runs have one at a time.
 
   @SND-01 @sender
   Scenario: The OS fills WakeupVector and ApicId before it stores Command 1

@@ -108,6 +108,30 @@ def test_many_are_guessed_from_a_few_and_a_wrong_guess_is_made_good(
         again.search(frozenset()).restore(tmp_path / "checkpoint")
 
 
+@pytest.mark.parametrize("reductions", [NO, Reductions(True, False), Reductions(False, True), Reductions()])
+@pytest.mark.parametrize(
+    ("sender", "receiver", "aps"),
+    [("shared-os", "shared-ap", 5), ("os-reference", "acpi-6.6", 3), ("os-command-first", "acpi-6.4", 2)],
+)
+def test_threads_change_nothing(
+    sender: str, receiver: str, aps: int, reductions: Reductions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mpwake.model.explore.search.PART", 2)
+    one = setup(sender, receiver, aps, "tso")
+    found = []
+    for threads in (1, 2, 3):
+        exploration = Exploration(one, reductions, Bounds(threads=threads))
+        search = exploration.search(frozenset())
+        result = exploration.run(search)
+        assert len(search.workers) == threads
+        assert all(one.counters.any() for one in search.workers) or search.states < 100
+        states = np.concatenate(search.levels)
+        assert len(np.unique(states, axis=0)) == len(states) == result.states
+        kinds = {(wrong, hit.depth) for wrong, hit in search.hits.items()}
+        found.append((result.states, result.transitions, result.landings, result.goals, result.depth, kinds))
+    assert found[0] == found[1] == found[2]
+
+
 # Against a plain search over the twin
 
 
@@ -215,6 +239,19 @@ def test_the_states_are_those_of_a_plain_search_over_the_twin(
     assert search.states == len(np.concatenate(search.levels))
     expected = plain_search(one, [live_registers(program) for program in one.programs])
     assert unpacked(search, one, known) == expected
+
+
+@pytest.mark.parametrize(("aps", "memory"), [(1, "sc"), (1, "tso"), (2, "sc")])
+def test_the_states_of_two_callers_are_those_of_the_twin(aps: int, memory: str) -> None:
+    from mpwake.model.explore.liveness import live_registers
+
+    both = attrs.evolve(reference(), sender=AGENTS["os-locked"])
+    one = setup_of(both, probe_of(tuple(0x11 + 0x100 * n for n in range(aps))), memory, False, callers=2)
+    one = attrs.evolve(one, glued=False)
+    known = Behaviours(one)
+    search = Search(pack(known), Bounds())
+    search.run()
+    assert unpacked(search, one, known) == plain_search(one, [live_registers(program) for program in one.programs])
 
 
 @given(st.data())
@@ -452,10 +489,14 @@ class StopError(Exception):
     """Ends a search on its way."""
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("after", [1, 17, 30])
-def test_a_search_goes_on_from_its_checkpoint(after: int, tmp_path: Path) -> None:
+def test_a_search_goes_on_from_its_checkpoint(
+    after: int, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mpwake.model.explore.search.PART", 2)
     one = setup("shared-os", "shared-ap", 4, "tso")
-    exploration = Exploration(one, NO, Bounds())
+    exploration = Exploration(one, NO, Bounds(threads=threads))
     first = exploration.search()
     calls = 0
 
@@ -533,7 +574,8 @@ def test_the_command_writes_scenario_feature_and_diagram(tmp_path: Path) -> None
 
 
 def test_the_command_tells_in_json(tmp_path: Path) -> None:
-    found = mpwake("explore", "model:linux-6.1", "--aps", "3", "--memory", "relaxed", "--format", "json", cwd=tmp_path)
+    words = ("--aps", "3", "--memory", "relaxed", "--threads", "2", "--format", "json")
+    found = mpwake("explore", "model:linux-6.1", *words, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     told = json.loads(found.stdout)
     assert (told["verdict"], told["memory"], told["complete"]) == ("pass", "relaxed", True)

@@ -1,31 +1,45 @@
-"""What the explorer is for: time-outs of any length; and that what it has found is kept."""
+"""What the explorer is for: time-outs of any length, several callers, second wakes; and that what it found is kept."""
 
 from __future__ import annotations
 
 import functools
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import numpy as np
 import pytest
 
+from mpwake.checks.core import find, judge
+from mpwake.evidence.trace import Kind
 from mpwake.model.agent import load_agent
 from mpwake.model.explore.exploring import Exploration, Reductions
 from mpwake.model.explore.local import Side
 from mpwake.model.explore.search import Bounds, Search
 from mpwake.model.explore.tables import Setup
+from mpwake.model.probe import Schedule
 from mpwake.model.program import compile_node
+from mpwake.model.scenario import ScenarioFile
+from mpwake.model.simulator import Simulation, simulate_ticks
 from mpwake.spec import document
+from mpwake.spec.changes import apply
 from mpwake.spec.errors import InputError
-from mpwake.targets.exploration import Task, explore, probe_of, setup_of, sides
+from mpwake.spec.requirements import Role
+from mpwake.spec.verdicts import Verdict
+from mpwake.suite.mutants import declared
+from mpwake.targets.exploration import Explored, Task, explore, probe_of, setup_of, sides
+from mpwake.targets.model import load_platform
+from mpwake.targets.scenario import open_scenario
 from support.cli import environment, mpwake
 
+MEMORIES: tuple[Literal["sc", "tso", "relaxed"], ...] = ("sc", "tso", "relaxed")
+FEATURES = Path(__file__).parents[2] / "features"
 NO = Reductions(symmetry=False, partial_order=False)
 reference = functools.cache(lambda: sides("reference"))
 
@@ -131,3 +145,163 @@ def test_a_checkpoint_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     task = Task("reference", 4, reductions=NO, checkpoint=tmp_path / "nowhere" / "kept", every=0)
     with pytest.raises(InputError, match="--checkpoint: No such file"):
         explore(task)
+
+
+# Several callers, and processors that are asked for twice
+
+
+def replays(explored: Explored, folder: Path) -> tuple[str, ...]:
+    """Write the scenario, and return what fails when it is opened and judged again."""
+    assert explored.scenario
+    path = folder / "scenario.yaml"
+    path.write_text(document.dump(explored.scenario), encoding="utf-8")
+    target = open_scenario(path)
+    behaviour = target.driven[explored.scenario.role]
+    judged = {name: judge(find(name, explored.scenario.role), behaviour) for name in target.selects}
+    return tuple(name for name, one in judged.items() if one.verdict is Verdict.FAIL)
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_without_a_lock_two_callers_mix_their_commands(memory: Any, tmp_path: Path) -> None:
+    found = explore(Task("reference", 2, memory, callers=2))
+    violation = found.exploration.violation
+    assert violation and violation.role is Role.SENDER
+    assert violation.what == "OS 2 stores Command = 0x1 over a command that is pending"
+    asked = ("SND-02", "SND-05") if memory == "relaxed" else ("SND-02", "SND-05", "SND-10")
+    assert violation.requirements == asked
+    assert replays(found, tmp_path) == asked
+
+
+@pytest.mark.parametrize(("aps", "callers"), [(1, 2), (2, 2), (3, 2), (2, 3)])
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_with_a_lock_nothing_goes_wrong(memory: Any, aps: int, callers: int) -> None:
+    found = explore(Task("reference", aps, memory, agent="os-locked", callers=callers)).exploration
+    assert (found.verdict, found.incomplete) == (Verdict.PASS, "")
+    assert len(found.ids) == 1 + aps
+
+
+def test_a_lock_that_is_not_taken_in_one_step_is_none(tmp_path: Path) -> None:
+    lines: Any = load_agent("os-locked").plain()
+    at = next(number for number, one in enumerate(lines["program"]) if "swap" in one)
+    lock = {"at": 16, "width": 1}
+    lines["program"][at] = {"load": {"to": "held", "from": lock}}
+    lines["program"].insert(at + 2, {"fence": True})
+    lines["program"].insert(at + 2, {"store": {"to": lock, "value": 1}})
+    (tmp_path / "two-steps.yaml").write_text(json.dumps(lines))
+    found = explore(Task("reference", 2, "sc", agent=str(tmp_path / "two-steps.yaml"), callers=2))
+    assert found.exploration.violation
+    assert "SND-10" in replays(found, tmp_path)
+
+
+def test_nobody_is_woken_twice_by_a_bring_up_that_asks_in_time() -> None:
+    for memory in MEMORIES:
+        for aps, agent, callers in ((2, None, 1), (1, "os-locked", 2)):
+            found = explore(Task("reference", aps, memory, agent, twice=True, callers=callers)).exploration
+            assert (found.verdict, found.incomplete) == (Verdict.PASS, "")
+
+
+@pytest.mark.parametrize(
+    ("platform", "agent", "callers", "fails"),
+    [
+        ("linux-6.1", None, 1, ("DUP-01", "DUP-04")),
+        ("reference", "linux-6.1", 1, ("DUP-04",)),
+        ("reference", "os-guard-outside", 2, ("DUP-04",)),
+    ],
+)
+def test_a_second_wakeup_is_found(
+    platform: str, agent: str | None, callers: int, fails: tuple[str, ...], tmp_path: Path
+) -> None:
+    found = explore(Task(platform, 1, "tso", agent, twice=True, callers=callers))
+    violation = found.exploration.violation
+    assert violation and "sends a Wakeup to a processor that has landed" in violation.what
+    assert violation.requirements == fails
+    assert replays(found, tmp_path) == fails
+
+
+def test_a_guard_outside_the_lock_is_wrong_only_where_two_ask_at_a_time() -> None:
+    for callers, verdict in ((1, Verdict.PASS), (2, Verdict.FAIL)):
+        task = Task("reference", 1, "tso", "os-guard-outside", twice=True, callers=callers)
+        assert explore(task).exploration.verdict is verdict
+
+
+def test_a_loop_that_sees_its_own_command_again_lands_a_second_time(tmp_path: Path) -> None:
+    text = json.dumps(load_agent("acpi-6.4").plain())
+    assert '{"jump": "vector"}' in text
+    store = '{"store": {"to": "Command", "value": 0}}'
+    assert store in text
+    again = text.replace(
+        f'{store}, {{"jump": "vector"}}', f'{{"enter": "vector"}}, {store}, {{"branch": {{"to": "park"}}}}'
+    )
+    assert again != text
+    once = again.replace(f'{{"enter": "vector"}}, {store}', f'{store}, {{"enter": "vector"}}')
+    for program, verdict in ((once, Verdict.PASS), (again, Verdict.PASS)):
+        (tmp_path / "loop.yaml").write_text(program)
+        assert explore(Task("reference", 1, "tso", str(tmp_path / "loop.yaml"))).exploration.verdict is verdict
+    unanswered = again.replace(f", {store}", "")
+    (tmp_path / "loop.yaml").write_text(unanswered)
+    found = explore(Task("reference", 1, "tso", str(tmp_path / "loop.yaml"))).exploration
+    assert found.violation and "lands a second time" in found.violation.what
+
+
+def test_callers_stand_in_a_scenario_of_steps_alone() -> None:
+    schedule, probe = Schedule("tso", engine="steps", steps="0*4"), probe_of((1,))
+    one = ScenarioFile("scenario", "reference", Role.SENDER, ("SND-10",), schedule, probe, callers=2)
+    for wrong in ({"callers": 0}, {"callers": 4}, {"schedule": Schedule("tso")}):
+        with pytest.raises(ValueError, match="callers are 1 to 3"):
+            attrs.evolve(one, **wrong)
+
+
+def test_the_command_takes_callers_and_twice(tmp_path: Path) -> None:
+    words = ("explore", "reference", "--callers", "2", "--out", "two.yaml")
+    found = mpwake(*words, cwd=tmp_path)
+    assert found.returncode == 1, found.stderr
+    assert "over a command that is pending (SND-02, SND-05, SND-10)" in found.stdout
+    again = mpwake("replay", "two.yaml", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "non-conforming: SND-02, SND-05, SND-10" in again.stdout
+    assert mpwake(*words, "--tests", cwd=tmp_path).returncode == 2
+    assert mpwake("explore", "firmware:x", "--twice", cwd=tmp_path).returncode == 2
+
+
+# What random schedules do not find
+
+
+def named_in_features() -> list[str]:
+    """Return the mutants that the heads of features name beside mpwake explore."""
+    heads = (path.read_text(encoding="utf-8").partition("@")[0] for path in sorted(FEATURES.glob("*/*.feature")))
+    known = {one.id for one, _ in declared()}
+    return [
+        word for head in heads if "mpwake explore" in head for word in re.findall(r"[a-z-]+", head) if word in known
+    ]
+
+
+def mutant(id: str, folder: Path) -> str:
+    one, node = next(each for each in declared() if each[0].id == id)
+    base = load_platform(one.base)
+    apply(base, one.changes, node.value["changes"])
+    path = folder / f"{id}.yaml"
+    path.write_text(json.dumps(base.plain()))
+    return str(path)
+
+
+def test_features_name_mutants_of_orders_of_races_and_of_time_outs() -> None:
+    assert {one.partition("-")[0] for one in named_in_features()} == {"ord", "rcv", "tmo", "snd"}
+
+
+@pytest.mark.parametrize("id", named_in_features())
+def test_what_features_say_is_seldom_exploration_finds(id: str, tmp_path: Path) -> None:
+    path = mutant(id, tmp_path)
+    both = sides(path)
+    one = setup_of(both, probe_of((0x11, 0x111)), "tso", False)
+    simulation = Simulation(one.programs, one.ids, one.requests, "tso", page=one.page, budget=40_000)
+    asked, seldom = {(apic, vector) for _, apic, vector in one.requests}, 0
+    for seed in range(100):
+        events = simulate_ticks(attrs.evolve(simulation, seed=seed)).events
+        landed = {(one.ids[event.agent], event.value) for event in events if event.kind is Kind.LANDING}
+        assert landed
+        seldom += not landed <= asked or any(event.kind is Kind.RETURN and event.value < 0 for event in events)
+    assert seldom < 2
+    found = explore(Task(path, 1 if id == "ord-plain-store" else 2, "relaxed"))
+    assert found.exploration.verdict is Verdict.FAIL
+    assert found.exploration.violation
+    assert replays(found, tmp_path) == found.exploration.violation.requirements != ()

@@ -312,7 +312,7 @@ def asked_of(task: Task, role: Role) -> tuple[str, ...]:
 
 
 def _says(found: Found) -> str:
-    kinds = {Wrong.ASTRAY: "landing", Wrong.LOST: "return", Wrong.EARLY_SUCCESS: "return"}
+    kinds = {Wrong.ASTRAY: "landing", Wrong.AGAIN: "landing", Wrong.LOST: "return", Wrong.EARLY_SUCCESS: "return"}
     told = [one for one in found.way[-1].outcome.told if one.kind == kinds.get(found.wrong, "visible")]
     one = told[-1]
     return SAYS[found.wrong].format(offset=one.offset, width=one.width, value=one.value)
