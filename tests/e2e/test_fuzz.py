@@ -1,6 +1,8 @@
 """``mpwake fuzz`` and ``mpwake replay`` as a user runs them."""
 
+import hashlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -116,3 +118,122 @@ def test_ctrl_c_keeps_everything(tmp_path, workers):
     assert plain["state"] == "interrupted"
     assert plain["findings"]
     assert re.search(r"^x RCV-09 ", out, re.MULTILINE)
+
+
+def shown_again(scenario, cwd, path=None):
+    """Replay a file that a campaign wrote; return what is printed."""
+    more = {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}"} if path else {}
+    command = [sys.executable, "-m", "mpwake", "replay", str(scenario)]
+    return subprocess.run(
+        command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_what_a_bring_up_shows_is_shown_again(tmp_path):
+    words = ("fuzz", "model:asterinas", "--role", "sender", "--examples", "200", "--format", "json", "--out", "out")
+    kept = json.loads(mpwake(*words, cwd=tmp_path).stdout)["findings"]
+    assert kept
+    for finding in kept:
+        scenario, feature = (tmp_path / "out" / name for name in finding["files"])
+        shown = shown_again(scenario, tmp_path).stdout
+        for one in finding["requirements"]:
+            assert re.search(rf"^x {one} ", shown, re.MULTILINE), shown
+            assert f"@{one} @sender" in feature.read_text(encoding="utf-8")
+
+
+# An iasl that sees no entry at all: whatever table has one shows that it reads otherwise.
+NO_IASL = """#!/bin/sh
+echo '[000h 0000   4]                    Signature : "APIC"' > table.dsl
+"""
+
+
+def test_a_disagreement_of_readers_is_shown_again(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "iasl").write_text(NO_IASL, encoding="ascii")
+    (tmp_path / "bin" / "iasl").chmod(0o755)
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-m", "mpwake", "fuzz", "tables:madt", "--examples", "40", "--out", "out"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment(PATH=path), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    finding = next(
+        one for one in summary(tmp_path / "out")["findings"] if one["problems"][0]["kind"] == "differs from iasl"
+    )
+    assert [name.rpartition(".")[2] for name in finding["files"]] == ["yaml", "dat"]
+    scenario = tmp_path / "out" / finding["files"][0]
+    shown = shown_again(scenario, tmp_path, tmp_path / "bin")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert f"~ differs from iasl: {finding['problems'][0]['shape']}\n" in shown.stdout
+    assert shown.stdout.endswith("it shows the same again\n")
+    (tmp_path / "out" / finding["files"][1]).write_bytes(b"APIC")
+    refused = shown_again(scenario, tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "has other bytes" in refused.stderr
+
+
+def test_an_input_that_breaks_the_suite_is_shown_again_and_is_an_error(tmp_path):
+    # No reader breaks that is known: a scenario that says so is not shown any more.
+    (tmp_path / "x.yaml").write_bytes(b"a: 1\n")
+    digest = hashlib.sha256(b"a: 1\n").hexdigest()
+    shows = 'shows: ["the suite breaks: KeyError: x"]'
+    text = f'kind: scenario\nreader: suite:yaml\nfile: x.yaml\nsha256: "{digest}"\n{shows}\n'
+    (tmp_path / "was.yaml").write_text(text, encoding="ascii")
+    shown = shown_again("was.yaml", tmp_path)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "not shown any more: the suite breaks: KeyError: x" in shown.stdout
+    (tmp_path / "was.yaml").write_text(text.replace("suite:yaml", "suite:yml"), encoding="ascii")
+    assert "did you mean 'suite:yaml'?" in shown_again("was.yaml", tmp_path).stderr
+
+
+# A program whose processors acknowledge with eight bytes, or go away where an argument says so.
+RUNNER = """#!{python}
+import json, mmap, sys, threading, time
+
+def say(message, **fields):
+    print(json.dumps({{"message": message, **fields}}), flush=True)
+
+def loop(page, own):
+    say("parked", id=own)
+    while not (page[0] == 1 and int.from_bytes(page[4:8], "little") == own):
+        time.sleep(0.0005)
+    vector = int.from_bytes(page[8:16], "little")
+    page[0:8] = bytes(8)
+    if "breaks" in sys.argv:
+        say("nothing that is known")
+    say("landed", id=own, vector=vector)
+
+parked = []
+for line in sys.stdin:
+    told = json.loads(line)
+    if told["message"] == "hello":
+        file = open(told["page"], "r+b")
+        page = mmap.mmap(file.fileno(), 4096)
+        say("hello", protocol="mpwake-runner/1", name="x", capabilities=[], edition="acpi-6.5")
+    elif told["message"] == "park":
+        parked.append(told["id"])
+    elif told["message"] == "go":
+        for own in parked:
+            threading.Thread(target=loop, args=(page, own), daemon=True).start()
+    elif told["message"] == "bye":
+        say("bye")
+        break
+"""
+
+
+@pytest.mark.parametrize(("argument", "code"), [("wide", 1), ("breaks", 3)])
+def test_what_a_program_shows_is_shown_again(tmp_path, argument, code):
+    (tmp_path / "loop").write_text(RUNNER.format(python=sys.executable), encoding="ascii")
+    (tmp_path / "loop").chmod(0o755)
+    (tmp_path / "loop.yaml").write_text(f"kind: runner\nlocation: loop\narguments: [{argument}]\n", encoding="ascii")
+    result = mpwake("fuzz", "loop.yaml", "--examples", "4", "--out", "out", cwd=tmp_path)
+    assert result.returncode == code, result.stdout + result.stderr
+    kept = summary(tmp_path / "out")["findings"]
+    finding = next(one for one in kept if bool(one["requirements"]) == (argument == "wide"))
+    shown = shown_again(tmp_path / "out" / finding["files"][0], tmp_path)
+    assert shown.returncode == code, shown.stdout + shown.stderr
+    if argument == "breaks":
+        assert "the program breaks" in shown.stderr
+        assert finding["problems"][0]["kind"] == "the program breaks"
+    else:
+        assert re.search(r"^x RCV-09 ", shown.stdout, re.MULTILINE)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -12,16 +13,19 @@ from mpwake.checks.traffic import told
 from mpwake.evidence.trace import Kind, Trace
 from mpwake.fuzz.judge import of_check
 from mpwake.fuzz.loops import phrase
-from mpwake.fuzz.problem import Problem
+from mpwake.fuzz.problem import BREAKS, Examined, Problem
 from mpwake.fuzz.reference import differences
 from mpwake.model.probe import Probe
+from mpwake.model.scenario import Reading
 from mpwake.spec import document
-from mpwake.spec.errors import InputError
+from mpwake.spec.errors import InputError, ToolError, did_you_mean
+from mpwake.spec.files import read_bounded
 from mpwake.spec.requirements import Role, Weight, requirement
 from mpwake.spec.verdicts import TABLE, Verdict
 from mpwake.targets.base import Target
 from mpwake.targets.scenario import open_whole
 
+MAX_INPUT = 1 << 24
 ACTS = (Kind.STORE, Kind.LANDING, Kind.FAULT)
 
 
@@ -79,20 +83,74 @@ def _end(problems: tuple[Problem, ...]) -> str:
     )
 
 
+def _trials(path: Path, target: Target, role: Role) -> tuple[Trace, ...]:
+    """Run the trial. A program that broke when it was fuzzed, and breaks again, is an error and no bad usage."""
+    try:
+        return target.driven[role].trials("")
+    except InputError as error:
+        if target.kind != "runner":
+            raise
+        raise ToolError(f"the program breaks: {error}", str(path)) from None
+
+
+def _read_again(path: Path, node: document.Node) -> int:
+    """Read an input again, as the fuzzer did; return the exit code."""
+    from mpwake.fuzz.inputs import READERS, examined
+    from mpwake.fuzz.inputs import told as shown
+
+    one = document.decode(node, Reading)
+    if one.reader not in READERS:
+        raise node.value["reader"].error(f"no reader {one.reader!r}", did_you_mean(one.reader, READERS))
+    data = read_bounded(path.parent / one.file, MAX_INPUT)
+    if (digest := hashlib.sha256(data).hexdigest()) != one.sha256:
+        raise node.value["sha256"].error(f"{one.file} has other bytes, with sha256 {digest}", "fuzz it again")
+    seen = examined(READERS[one.reader], data)
+    click.echo("\n".join(_input_lines(path, one, shown(data), seen)))
+    broken = any(problem.kind == BREAKS for problem in seen.problems)
+    return TABLE[Verdict.ERROR if broken else Verdict.PASS].exit_code
+
+
+def _input_lines(path: Path, one: Reading, shown: Sequence[str], seen: Examined) -> Iterator[str]:
+    yield f"scenario:{path}: {one.file}, read as {one.reader}"
+    yield from (f"  {note}" for note in (one.found.told()[:1] if one.found else ()))
+    yield ""
+    yield from (f"    {line}" for line in shown)
+    yield from (f"  {name}" for name, count in sorted(seen.sometimes.items()) if count)
+    for problem in seen.problems:
+        yield ""
+        yield f"~ {problem.kind}: {problem.shape}"
+        yield f"  found     {problem.found}"
+        yield f"  expected  {problem.expected}"
+    yield ""
+    missing = [key for key in one.shows if key not in {problem.key for problem in seen.problems}]
+    yield from (f"{_why_not(key, seen)}: {key}" for key in missing)
+    if not missing:
+        yield "it shows the same again"
+
+
+def _why_not(key: str, seen: Examined) -> str:
+    other = key.partition(": ")[0].removeprefix("differs from ")
+    asked = key.startswith("differs from ") and not seen.sometimes[f"{other} was asked"]
+    return f"cannot be shown, because {other} is not there" if asked else "not shown any more"
+
+
 @click.command("replay", short_help="Show a scenario file again.")
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 def replay_command(path: Path) -> int:
     """Run the one trial that a scenario file tells of, and show what is done in it, and what is seen.
 
     It is judged by the requirements that the file names; where it names a reference it is compared with that. mpwake
-    run takes the same files and writes reports.
+    run takes the same files and writes reports. A file that names a reader has its bytes read again.
 
     \b
     Exit codes: 0 nothing failed, 1 a requirement failed, 2 bad usage or input, 3 the suite or a target broke.
     """
+    node = document.load(path)
+    if isinstance(node.value, dict) and "reader" in node.value:
+        return _read_again(path, node)
     target = open_whole(path).settled()
     role = next(iter(target.driven))
-    trials = target.driven[role].trials("")
+    trials = _trials(path, target, role)
     if not trials:
         raise InputError("is a trial that the implementation does not run in", str(path))
     probe = _probe(path)

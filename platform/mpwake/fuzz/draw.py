@@ -192,6 +192,8 @@ def _scripts(can: Can) -> st.SearchStrategy[Script]:
     odd = st.sampled_from(
         (
             [Step("wake", "all")],
+            [Step("test", 0)],
+            [Step("command", 0, 2)],
             [Step("test", "next")],
             [Step("fields", 0)],
             [Step("command", 0, 0x100), Step("command", 1, 0x101)],

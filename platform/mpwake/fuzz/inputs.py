@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from hypothesis.strategies import SearchStrategy
@@ -41,6 +41,7 @@ from mpwake.suite.mutants import judge_all
 from mpwake.targets.model import Platform
 
 READ, REFUSED = "an input was read", "an input was refused"
+T = TypeVar("T")
 LIMIT = 2.0
 ROW = 16
 Read = Callable[[bytes], object]
@@ -115,21 +116,40 @@ def read_firmware(data: bytes) -> object:
     """Take an image apart."""
     from mpwake.targets.firmware.image import read_image
 
+    return _from_file(data, "drawn.fd", read_image)
+
+
+def read_kernel(data: bytes) -> object:
+    """Read the header of a kernel image, and what it is packed with."""
+    from mpwake.targets.kernel.image import read_image
+
+    return _from_file(data, "drawn.bzImage", read_image)
+
+
+def read_events(data: bytes) -> object:
+    """Read the event stream of a run, and work out its verdict again."""
+    from mpwake.suite.events import load, verdict_of
+
+    return verdict_of(_from_file(data, "drawn.ndjson", load))
+
+
+def _from_file(data: bytes, name: str, read: Callable[[Path], T]) -> T:
     with tempfile.TemporaryDirectory(prefix="mpwake-") as folder:
-        path = Path(folder) / "drawn.fd"
+        path = Path(folder) / name
         path.write_bytes(data)
-        return read_image(path)
+        return read(path)
 
 
 def _recordings() -> SearchStrategy[bytes]:
-    from mpwake.model.probe import Probe, Request, Schedule, agent, trial
-    from mpwake.targets.trace.form import lines_of
+    from mpwake.fuzz.samples import trace_lines
 
-    probe = Probe("a processor is woken", (1,), (Request("wake", 1, 0x9A000),))
-    trace = trial(agent("acpi-6.6"), probe, Schedule("sc", 0))
-    head = {"line": "header", "format": "mpwake-trace/1", "target": "drawn", "roles": [{"role": "receiver"}]}
-    lines = [head, *lines_of(trace, "receiver", (probe.says,)), {"line": "footer"}]
-    return mutate.recordings(tuple(dict(one) for one in lines if isinstance(one, dict)))
+    return mutate.recordings(trace_lines())
+
+
+def _streams() -> SearchStrategy[bytes]:
+    from mpwake.fuzz.samples import event_lines
+
+    return mutate.recordings(event_lines())
 
 
 def _with_iasl(data: bytes, found: Judged) -> tuple[Problem, ...] | None:
@@ -230,6 +250,8 @@ READERS: dict[str, Reader] = {
     "tables:memory-map": Reader(read_map, CodecError, mutate.maps, "txt"),
     "suite:yaml": Reader(read_yaml, InputError, mutate.documents, "yaml"),
     "suite:trace": Reader(read_trace, InputError, _recordings, "ndjson"),
+    "suite:events": Reader(read_events, InputError, _streams, "ndjson"),
+    "suite:kernel": Reader(read_kernel, InputError, mutate.kernels, "bzImage"),
     "suite:image": Reader(read_firmware, InputError, mutate.images, "fd", limit=20.0),
 }
 

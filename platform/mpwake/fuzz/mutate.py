@@ -12,6 +12,7 @@ from mpwake.evidence.acpi import checksummed
 from mpwake.evidence.fdt import Tree, cells, encode_fdt, strings
 from mpwake.evidence.madt import encode_lapic, encode_madt, encode_wakeup, encode_x2apic
 from mpwake.evidence.memory_map import MemoryType
+from mpwake.fuzz.samples import bzimage, volume
 from mpwake.spec.resources import scenarios
 
 U8, U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (8, 16, 32, 64))
@@ -155,7 +156,7 @@ def recordings(lines: tuple[dict[str, Any], ...]) -> st.SearchStrategy[bytes]:
 
 
 def images() -> st.SearchStrategy[bytes]:
-    """Draw what begins like a flash image: volumes with headers of any lengths, and what may be files in them."""
+    """Draw flash images: volumes, sound or with headers of any lengths, and what may be files in them."""
     guid = st.sampled_from((bytes(16), bytes.fromhex("78e58c8c3d8a1c4f9935896185c32dd3")))
     header = st.builds(
         lambda guid, length, size, body: (
@@ -166,4 +167,19 @@ def images() -> st.SearchStrategy[bytes]:
         st.sampled_from((0x48, 0, 7)) | U16,
         st.binary(max_size=200),
     )
-    return changed(st.lists(header, min_size=1, max_size=2).map(b"".join))
+    sound = st.builds(volume, st.just(b"") | st.binary(max_size=60))
+    return sound | changed(sound) | changed(st.lists(header, min_size=1, max_size=2).map(b"".join))
+
+
+def kernels() -> st.SearchStrategy[bytes]:
+    """Draw kernel images: a header with a version and something packed, and bytes changed in it."""
+    packed = st.sampled_from((b"", b"\xfd7zXZ\0", b"\x1f\x8b\x08", b"intel,wakeup-mailbox"))
+    kernel = st.builds(lambda head, rest: (head + rest).ljust(1024, b"\0"), packed, st.binary(max_size=100))
+    image = st.builds(bzimage, st.binary(max_size=20).map(lambda one: b"6.6.6 " + one), kernel)
+    field = st.tuples(image, st.sampled_from((0x1F1, 0x1F4, 0x201, 0x206, 0x20E, 0x236, 0x248, 0x24C)), U16)
+
+    def stored(parts: tuple[bytes, int, int]) -> bytes:
+        data, at, value = parts
+        return data[:at] + value.to_bytes(2, "little") + data[at + 2 :]
+
+    return image | field.map(stored) | changed(image)
