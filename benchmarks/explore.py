@@ -178,13 +178,13 @@ def setup(aps: int) -> Setup:
     return Setup((system, *[processor] * aps), (0, *ids), requests_of(ids, 1, 0x9A000, 0x1000), "tso")
 
 
-def ours_here(aps: int, reduced: bool, memory: int) -> Run | None:
+def ours_here(aps: int, reduced: bool, threads: int, memory: int) -> Run | None:
     """Search in this process, which has not searched before but for its machine code."""
     reductions = Reductions(reduced, reduced)
-    Exploration(setup(aps), reductions, Bounds(depth=1)).search().run()
+    Exploration(setup(aps), reductions, Bounds(depth=1, threads=threads)).search().run()
     resident = _resident()
     begin = time.process_time()
-    exploration = Exploration(setup(aps), reductions, Bounds(memory=memory))
+    exploration = Exploration(setup(aps), reductions, Bounds(memory=memory, threads=threads))
     search = exploration.search()
     prepared, began = time.process_time(), time.perf_counter()
     search.run()
@@ -201,9 +201,9 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
 
 
-def ours(aps: int, reduced: bool, limit: Limit) -> Run | None:
+def ours(aps: int, reduced: bool, threads: int, limit: Limit) -> Run | None:
     """Search in a process of its own, so that its memory is that of the search."""
-    words = [str(aps), str(int(reduced)), str(limit.memory)]
+    words = [str(aps), str(int(reduced)), str(threads), str(limit.memory)]
     try:
         told = subprocess.run(
             [sys.executable, __file__, "--one", *words], stdout=subprocess.PIPE, timeout=limit.seconds + 5, check=True
@@ -242,7 +242,8 @@ def engines(compiled: Compiled) -> tuple[dict[str, Engine], dict[str, str]]:
     known: dict[str, Engine] = {
         "SPIN": lambda aps, limit: spin(compiled, aps, False, limit),
         "C": lambda aps, limit: c(compiled, aps, limit),
-        "mpwake": lambda aps, limit: ours(aps, False, limit),
+        "mpwake": lambda aps, limit: ours(aps, False, 1, limit),
+        "mpwake, 2 threads": lambda aps, limit: ours(aps, False, 2, limit),
     }
     return {name: run for name, run in known.items() if not without.get(name)}, {n: w for n, w in without.items() if w}
 
@@ -274,6 +275,9 @@ def _compared(name: str, found: list[Run], taken: dict[str, list[Run]]) -> Itera
                 yield _goal(f"speed of {other}", speed, f">= {least:g}", speed >= least)
         each = max(one.bytes for one in found) / found[0].states
         yield _goal("bytes a state", each, "<= 32", each <= 32)
+    if name == "mpwake, 2 threads" and "mpwake" in taken:
+        speed = ratio([one.clock for one in taken["mpwake"]], [one.clock for one in found])
+        yield _goal("speed of one, by the clock", speed, ">= 1.6", speed >= 1.6)
 
 
 def _goal(against: str, times: float, goal: str, met: bool) -> dict[str, Any]:
@@ -282,7 +286,7 @@ def _goal(against: str, times: float, goal: str, met: bool) -> dict[str, Any]:
 
 def many(runs: int, limit: Limit) -> list[Line]:
     """Measure many processors with both reductions, the tables that are made before included."""
-    found = [ours(MANY, True, limit) for _ in range(runs)]
+    found = [ours(MANY, True, 1, limit) for _ in range(runs)]
     whole = [one for one in found if one]
     if len(whole) < runs:
         return [Line("mpwake, both reductions", MANY, against="not within the bounds", goal="< 1 s", met=False)]
@@ -306,7 +310,7 @@ def reach(compiled: Compiled, known: dict[str, Engine], limit: Limit) -> list[Li
     reducing: dict[str, Engine] = dict(known)
     if "SPIN" in known:
         reducing["SPIN, partial order"] = lambda aps, limit: spin(compiled, aps, True, limit)
-    reducing["mpwake, both reductions"] = lambda aps, limit: ours(aps, True, limit)
+    reducing["mpwake, both reductions"] = lambda aps, limit: ours(aps, True, 1, limit)
     lines = []
     for name, engine in reducing.items():
         steps = (16, 32, 64, 127) if "both" in name else range(6, 16)
@@ -373,7 +377,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--memory", type=int, default=8192, help="most MiB of one search (default 8192)")
     parser.add_argument("--no-reach", action="store_true", help="leave out how far each comes within these bounds")
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file to write")
-    parser.add_argument("--one", type=int, nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--one", type=int, nargs=4, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.runs < 1 or not set(chosen.aps) <= set(COUNTS):
         parser.error(f"--runs: at least 1; --aps: 1 to {max(COUNTS)}")
@@ -384,8 +388,8 @@ def main() -> None:
     """Measure, print, and write."""
     chosen = arguments()
     if chosen.one:
-        aps, reduced, memory = chosen.one
-        run = ours_here(aps, bool(reduced), memory)
+        aps, reduced, threads, memory = chosen.one
+        run = ours_here(aps, bool(reduced), threads, memory)
         print(json.dumps(attrs.astuple(run)) if run else "")
         return
     limit = Limit(chosen.seconds, chosen.memory * MIB)

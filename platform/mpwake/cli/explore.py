@@ -157,6 +157,7 @@ MODEL_ONLY = {
     "symmetry": "--no-symmetry",
     "por": "--no-por",
     "memory_limit": "--memory-limit",
+    "threads": "--threads",
     "checkpoint": "--checkpoint",
     "every": "--every",
     "resume": "--resume",
@@ -180,6 +181,7 @@ MODEL_ONLY = {
 )
 @click.option("--no-por", "por", is_flag=True, flag_value=False, default=True, help="Take no step out of its order.")
 @click.option("--memory-limit", type=click.IntRange(16), default=8192, metavar="MIB", help="For the states [8192].")
+@click.option("--threads", type=click.IntRange(1, 64), default=1, metavar="N", help="How many search at a time [1].")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Where what was found is kept.")
 @click.option(
     "--every", type=click.FloatRange(0.1), default=60, metavar="SECONDS", help="How often it is kept there [60]."
@@ -198,7 +200,7 @@ def explore_command(context: click.Context, /, location: str, out: Path, form: s
 
     \b
     For the model only: --memory, --order, --tests, --twice, --callers, --no-symmetry, --no-por,
-    --memory-limit, --checkpoint, --every, --resume.
+    --memory-limit, --threads, --checkpoint, --every, --resume.
     Exit codes: 0 all holds, 1 a violation, 2 bad usage or input, 3 the suite broke,
     4 nothing decided: no AP loop, a bound was reached, or nothing was ever woken.
     """

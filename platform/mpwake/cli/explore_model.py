@@ -39,6 +39,7 @@ def explore_model(
     symmetry: bool,
     por: bool,
     memory_limit: int,
+    threads: int,
     checkpoint: Path | None,
     every: float,
     resume: Path | None,
@@ -54,7 +55,7 @@ def explore_model(
         raise InputError(text, hint="give a number")
     if tests and (twice or callers > 1):
         raise InputError("--tests: not with --twice or --callers", hint="leave one of them out")
-    reductions, bounds = Reductions(symmetry, por), Bounds(states or STATES, memory_limit << 20)
+    reductions, bounds = Reductions(symmetry, por), Bounds(states or STATES, memory_limit << 20, threads=threads)
     task = Task(
         platform,
         aps,

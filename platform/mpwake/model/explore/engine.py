@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mpwake.model.explore.atomics import exchange, load, store
 from mpwake.model.explore.prefetch import prefetch
 from mpwake.model.jit import compiled
 
@@ -51,6 +52,7 @@ NAMED = 1 << 8
 USED, NEXT, TRANSITIONS, LANDINGS, GOALS, FOUND, STOP = range(7)
 
 _ONE = np.uint64(1)
+_BUSY = np.uint64(1)
 _ZERO = np.uint64(0)
 _HALF = np.uint64(32)
 _K1 = np.uint64(0x9E3779B97F4A7C15)
@@ -384,6 +386,44 @@ def _same(table: U64, slot: Word, states: U64, at: Word) -> bool:
 
 
 @compiled
+def _claimed(table: U64, states: U64, at: Word, slot: Word) -> bool:
+    # Puts a state into a table that others write too; says whether it was not there. A slot is busy while the words of
+    # a state are written into it, the first one last.
+    size = np.uint64(table.shape[0])
+    while True:
+        word = load(table, slot)
+        if word == _ZERO:
+            word = exchange(table, slot, _ZERO, states[at, 0] if WORDS == 1 else _BUSY)
+            if word == _ZERO:
+                for k in range(1, WORDS):
+                    table[slot, k] = states[at, k]
+                if WORDS > 1:
+                    store(table, slot, states[at, 0])
+                return True
+        while word == _BUSY:
+            word = load(table, slot)
+        if _same(table, slot, states, at):
+            return False
+        slot += _ONE
+        if slot == size:
+            slot = _ZERO
+
+
+@compiled
+def _flush_shared(room: Room, pending: Word) -> None:
+    counters = room.counters
+    new = counters[NEXT]
+    for number in range(pending):
+        at = np.uint64(number)
+        if _claimed(room.table, room.batch, at, room.slots[at]):
+            for k in range(WORDS):
+                room.following[new, k] = room.batch[at, k]
+            new += _ONE
+    counters[USED] += new - counters[NEXT]
+    counters[NEXT] = new
+
+
+@compiled
 def _flush(room: Room, pending: Word) -> None:
     table, batch, counters = room.table, room.batch, room.counters
     size, new = np.uint64(table.shape[0]), counters[NEXT]
@@ -412,12 +452,22 @@ def _full(room: Room, ahead: Word, limit: Word) -> bool:
 
 @compiled
 def expand(
-    t: Tables, y: Symmetry, room: Room, states: U64, start: Word, end: Word, limit: Word, most: Word, reducing: bool
+    t: Tables,
+    y: Symmetry,
+    room: Room,
+    states: U64,
+    start: Word,
+    end: Word,
+    limit: Word,
+    most: Word,
+    reducing: bool,
+    shared: bool,
 ) -> Word:
     """Expand the states of a level from ``start``; return the number of the first that was not.
 
     It comes back before ``end`` when the table holds ``limit`` states or the next level may be full (``most`` is the
-    number of successors that a state may have), or when a step is wrong whose kind is among those to stop at.
+    number of successors that a state may have), or when a step is wrong whose kind is among those to stop at. The table
+    may be ``shared`` with others that expand states of this level; all else is one's own.
     """
     size = np.uint64(room.table.shape[0])
     alike = y.kinds.shape[0] > 0
@@ -444,7 +494,10 @@ def expand(
         room.counters[LANDINGS] += landings
         number += 1
         if pending >= np.uint64(BATCH) or number == end or stop or _full(room, np.int64(pending) + most, limit):
-            _flush(room, pending)
+            if shared:
+                _flush_shared(room, pending)
+            else:
+                _flush(room, pending)
             pending = _ZERO
     return number
 

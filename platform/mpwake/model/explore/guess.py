@@ -27,7 +27,7 @@ def likely(setup: Setup) -> Within | None:
     if len(setup.ids) <= FEW + 1:
         return None
     try:
-        forms, who = _forms(few), named(setup)
+        who, forms = named(setup), _forms(few)
     except (UnlikeError, Unexplorable):
         return None
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +35,20 @@ from mpwake.model.explore.symmetry import none
 KINDS = 16
 CHUNK = 1 << 16
 FIRST_TABLE, FIRST_LEVEL = 1 << 12, 1 << 11
-LOAD = 0.55
+LOAD = 0.7
+PART = 1 << 12
 STATES, BYTES = 1 << 40, 8 << 30
 NOTHING = np.zeros(0, np.uint64)
 
 
 @attrs.frozen
 class Bounds:
-    """How many states are looked at, in how many levels, and how many bytes they may take."""
+    """How many states are looked at, in how many levels, how many bytes they may take, and how many threads do it."""
 
     states: int = STATES
     memory: int = BYTES
     depth: int = 1 << 40
+    threads: int = 1
 
 
 @attrs.frozen
@@ -72,6 +76,39 @@ class Hit:
 
 Listener = Callable[[Progress], None]
 Widened = Callable[[], tuple[Packed, bool, tuple[U64, ...]]]
+
+
+@attrs.frozen(eq=False)
+class Worker:
+    """What one thread works with, beside the table: the states that it finds, and its counters."""
+
+    alike: Any
+    batch: U64
+    rows: U64
+    slots: U64
+    counters: U64
+    found: U64
+    following: list[U64]
+
+    @classmethod
+    def of(cls, packed: Packed, alike: Any, stop: int) -> Worker:
+        """Return one that has found nothing."""
+        words = packed.layout.words
+        scratch = {name: getattr(alike, name).copy() for name in ("keys", "order", "spare")}
+        batch, found = np.zeros((BATCH + packed.most, words), np.uint64), np.zeros((KINDS, words + 1), np.uint64)
+        rows, slots, counters = (np.zeros(size, np.uint64) for size in (len(batch), len(batch), 8))
+        counters[STOP] = stop
+        first = np.zeros((FIRST_LEVEL, words), np.uint64)
+        return cls(alike._replace(**scratch), batch, rows, slots, counters, found, [first])
+
+    @property
+    def next(self) -> U64:
+        """The states that it has found for the next level."""
+        return self.following[0][: int(self.counters[NEXT])]
+
+    def lacks(self, more: int) -> bool:
+        """Say whether there is no room for so many more."""
+        return len(self.next) + more > len(self.following[0])
 
 
 class Search:
@@ -104,56 +141,61 @@ class Search:
         self.tables = self.engine.Tables(*(getattr(packed, name) for name in self.engine.Tables._fields))
         words = packed.layout.words
         self.alike = self.engine.Symmetry(*(alike or none(words)))
+        self.workers = [Worker.of(packed, self.alike, self.stop) for _ in range(self.bounds.threads)]
         self.table = np.zeros((FIRST_TABLE, words), np.uint64)
         self.frontier = packed.layout.first()
-        self.following = np.zeros((FIRST_LEVEL, words), np.uint64)
-        self.counters = np.zeros(8, np.uint64)
-        self.counters[STOP] = self.stop
-        self.found = np.zeros((KINDS, words + 1), np.uint64)
-        self.batch = np.zeros((BATCH + packed.most, words), np.uint64)
-        self.rows, self.slots = (np.zeros(len(self.batch), np.uint64) for _ in range(2))
         self.levels: list[U64] = []
         self.hits: dict[Wrong, Hit] = {}
         self.depth = 0
         self.at = 0
+        self.left: list[tuple[int, int]] = []
         self.incomplete = ""
         if alike:
             self.engine.canonical(self.tables, self.alike, self.frontier, np.uint64(0), self.found)
         self.engine.insert(self.table, self.frontier, np.uint64(0))
-        self.counters[USED] = 1
+        self.workers[0].counters[USED] = 1
+
+    def _counted(self, what: int) -> int:
+        return sum(int(one.counters[what]) for one in self.workers)
+
+    @property
+    def found(self) -> U64:
+        """What the first thread found wrong, by its kind."""
+        return self.workers[0].found
 
     @property
     def states(self) -> int:
         """How many states were found."""
-        return int(self.counters[USED])
+        return self._counted(USED)
 
     @property
     def transitions(self) -> int:
         """How many steps from one state to another were found."""
-        return int(self.counters[TRANSITIONS])
+        return self._counted(TRANSITIONS)
 
     @property
     def landings(self) -> int:
         """How many of them are landings where they were asked for."""
-        return int(self.counters[LANDINGS])
+        return self._counted(LANDINGS)
 
     @property
     def goals(self) -> int:
         """How many states have the operating system at its end, and everybody landed who was asked to."""
-        return int(self.counters[GOALS])
+        return self._counted(GOALS)
 
     @property
     def bytes(self) -> int:
         """How much memory the states take."""
         kept = sum(level.nbytes for level in self.levels)
-        return self.table.nbytes + self.frontier.nbytes + self.following.nbytes + kept
+        return self.table.nbytes + self.frontier.nbytes + sum(one.following[0].nbytes for one in self.workers) + kept
 
     @property
     def room(self) -> Any:
         """What the machine code works in."""
-        return self.engine.Room(
-            self.table, self.following, self.batch, self.rows, self.slots, self.counters, self.found
-        )
+        return self._room(self.workers[0])
+
+    def _room(self, one: Worker) -> Any:
+        return self.engine.Room(self.table, one.following[0], one.batch, one.rows, one.slots, one.counters, one.found)
 
     def run(self, listener: Listener | None = None) -> None:
         """Search until all was seen, something is wrong that ends it, or a bound is reached."""
@@ -166,50 +208,89 @@ class Search:
     def level(self, listener: Listener | None = None) -> None:
         """Expand one level."""
         if self.at == 0:
-            self.counters[NEXT] = 0
-        while self.at < len(self.frontier):
-            end = min(self.at + CHUNK, len(self.frontier))
-            self.at = self._expand(self.at, end)
+            for one in self.workers:
+                one.counters[NEXT] = 0
+        while self.left or self.at < len(self.frontier):
+            self.left = self._expand(self.left or self._parts())
             self._note()
             if listener:
                 listener(self._progress())
-            if self.widened and int(self.counters[FOUND]) >> OUTSIDE & 1:
+            if self.widened and self._wrong >> OUTSIDE & 1:
                 self._begin(*self.widened())
                 return
-            if int(self.counters[FOUND]) & int(self.counters[STOP]):
+            if self._wrong & self.stop:
                 self.incomplete = "a violation ends it"
                 return
-            if self.at < end:
+            if self.left:
                 self._grow()
             if self.incomplete:
                 return
         if self.keep:
             self.levels.append(self.frontier)
-        self.frontier, self.at = self.following[: int(self.counters[NEXT])].copy(), 0
+        self.frontier, self.at = self._next(), 0
         self.depth += 1 if len(self.frontier) else 0
 
-    def _expand(self, at: int, end: int) -> int:
-        limit, most = int(LOAD * len(self.table)), self.packed.most
-        states = self.frontier
-        return int(self.engine.expand(self.tables, self.alike, self.room, states, at, end, limit, most, self.reducing))
+    @property
+    def _wrong(self) -> int:
+        # A bit for each kind of wrong that was found.
+        found = 0
+        for one in self.workers:
+            found |= int(one.counters[FOUND])
+        return found
+
+    def _parts(self) -> list[tuple[int, int]]:
+        # The next states to be expanded, some for each thread.
+        start, self.at = self.at, min(self.at + CHUNK * len(self.workers), len(self.frontier))
+        count = max(1, min(len(self.workers), (self.at - start) // PART))
+        ends = [start + (self.at - start) * number // count for number in range(count + 1)]
+        return list(itertools.pairwise(ends))
+
+    def _expand(self, parts: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        # Returns what of them is left.
+        room = (int(LOAD * len(self.table)) - self.states) // len(parts)
+        shared = len(parts) > 1
+
+        def work(one: Worker, start: int, end: int) -> tuple[int, int]:
+            limit = int(one.counters[USED]) + room
+            known = self.tables, one.alike, self._room(one), self.frontier
+            return int(self.engine.expand(*known, start, end, limit, self.packed.most, self.reducing, shared)), end
+
+        if shared:
+            with ThreadPoolExecutor(len(parts)) as pool:
+                left = list(pool.map(work, self.workers, *zip(*parts, strict=True)))
+        else:
+            left = [work(self.workers[0], *parts[0])]
+        return [(start, end) for start, end in left if start < end]
+
+    def _next(self) -> U64:
+        # The states of the next level. Where they are many, they stay where they are, and the thread gets other room.
+        found = [one for one in self.workers if len(one.next)]
+        if len(found) != 1 or len(found[0].next) < CHUNK:
+            return np.concatenate([one.next for one in self.workers])
+        states, room = found[0].next, found[0].following
+        room[0] = zeros(*room[0].shape)
+        return states
 
     def _note(self) -> None:
-        for wrong in Wrong:
-            if int(self.counters[FOUND]) >> wrong & 1 and wrong not in self.hits:
-                state, step = self.found[wrong, :-1].copy(), int(self.found[wrong, -1])
-                act = self.packed.act_of[step]
-                self.hits[wrong] = Hit(wrong, self.depth + 1, state, self.packed.moves[act][0], act, step)
+        for one in self.workers:
+            for wrong in Wrong:
+                if int(one.counters[FOUND]) >> wrong & 1 and wrong not in self.hits:
+                    state, step = one.found[wrong, :-1].copy(), int(one.found[wrong, -1])
+                    act = self.packed.act_of[step]
+                    self.hits[wrong] = Hit(wrong, self.depth + 1, state, self.packed.moves[act][0], act, step)
 
     def _grow(self) -> None:
         most = 2 * self.packed.most + BATCH
+        short = [one for one in self.workers if one.lacks(most)]
         if self.states > self.bounds.states:
             self.incomplete = f"more than {self.bounds.states} states"
-        elif int(self.counters[NEXT]) + most > len(self.following):
-            more = zeros(2 * len(self.following) + most, self.following.shape[1])
+        for one in short:
+            old = one.next
+            more = zeros(2 * len(one.following[0]) + most, old.shape[1])
             if self._fits(more.nbytes):
-                more[: int(self.counters[NEXT])] = self.following[: int(self.counters[NEXT])]
-                self.following = more
-        else:
+                more[: len(old)] = old
+                one.following[0] = more
+        if not short and not self.incomplete:
             table = zeros(2 * len(self.table) + 2 * most, self.table.shape[1])
             if self._fits(table.nbytes):
                 self.engine.rehash(self.table, table)
@@ -218,21 +299,33 @@ class Search:
     @property
     def digest(self) -> str:
         """What tells this exploration from others: the tables, the reductions, and what it stops at."""
-        found = hashlib.sha256(f"{self.reducing} {int(self.counters[STOP])} {self.packed.layout.words}".encode())
+        found = hashlib.sha256(f"{self.reducing} {self.stop} {self.packed.layout.words}".encode())
         known = self.alike._replace(keys=NOTHING, order=NOTHING, spare=NOTHING)
         for part in (*self.tables, *known, self.packed.layout.first()):
             found.update(np.ascontiguousarray(part).tobytes())
         return found.hexdigest()
+
+    def _found(self) -> U64:
+        found = self.found.copy()
+        for one in self.workers[1:]:
+            for kind in range(1, KINDS):
+                if not found[kind].any():
+                    found[kind] = one.found[kind]
+        return found
 
     def save(self, path: Path) -> None:
         """Write all that was found to a file, whole or not at all."""
         table = self.table[self.table[:, 0] != 0]
         sizes = np.array([len(level) for level in self.levels], np.int64)
         levels = np.concatenate([*self.levels, self.frontier[:0]])
+        left = np.array(self.left, np.int64).reshape(-1, 2)
         numbers = np.array([self.depth, self.at, self.keep], np.int64)
-        following = self.following[: int(self.counters[NEXT])]
+        following = np.concatenate([one.next for one in self.workers])
+        counters = np.array([self._counted(what) for what in range(8)], np.uint64)
+        counters[FOUND], counters[STOP] = self._wrong, self.stop
+        found = self._found()
         parts = {"table": table, "frontier": self.frontier, "following": following, "levels": levels, "sizes": sizes}
-        parts |= {"counters": self.counters, "found": self.found, "numbers": numbers}
+        parts |= {"counters": counters, "found": found, "numbers": numbers, "left": left}
         temporary = path.with_name(f"{path.name}.tmp")
         with temporary.open("wb") as file:
             np.savez(file, digest=np.array(self.digest), allow_pickle=False, **parts)
@@ -250,12 +343,13 @@ class Search:
         if str(parts.get("digest")) != self.digest:
             raise ValueError("the checkpoint of another exploration: other programs, processors, memory or reductions")
         self.depth, self.at, keep = (int(one) for one in parts["numbers"])
-        self.keep, self.frontier, self.found = bool(keep), parts["frontier"], parts["found"]
-        self.counters[:] = parts["counters"]
+        self.keep, self.frontier, self.left = bool(keep), parts["frontier"], [(a, b) for a, b in parts["left"].tolist()]
+        one = self.workers[0]
+        one.found[:], one.counters[:] = parts["found"], parts["counters"]
         self.levels = np.split(parts["levels"], np.cumsum(parts["sizes"]))[:-1] if self.keep else []
         more = 2 * self.packed.most + BATCH
-        self.following = np.zeros((len(parts["following"]) + more, self.table.shape[1]), np.uint64)
-        self.following[: len(parts["following"])] = parts["following"]
+        one.following[0] = np.zeros((len(parts["following"]) + more, self.table.shape[1]), np.uint64)
+        one.following[0][: len(parts["following"])] = parts["following"]
         self.table = np.zeros((int(len(parts["table"]) / LOAD) + 2 * more, self.table.shape[1]), np.uint64)
         self.engine.rehash(parts["table"], self.table)
         self._note()
@@ -269,4 +363,4 @@ class Search:
 
     def _progress(self) -> Progress:
         seconds = time.monotonic() - self.started
-        return Progress(self.states, int(self.counters[NEXT]), self.depth, self.bytes, seconds)
+        return Progress(self.states, self._counted(NEXT), self.depth, self.bytes, seconds)

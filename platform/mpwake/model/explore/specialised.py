@@ -17,7 +17,7 @@ from mpwake.model.explore import engine
 from mpwake.spec.errors import InputError
 
 _SOURCE = Path(engine.__file__)
-_NEIGHBOURS = ("prefetch.py",)
+_NEIGHBOURS = ("prefetch.py", "atomics.py")
 _KEPT = 64
 
 
