@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpwake.checks.core import Judgement, Unjudged, checks_of, judge
-from mpwake.checks.giveback import VERSION_0
+from mpwake.checks.giveback import PANIC, POWER_OFF, RESTART, VERSION_0
 from mpwake.checks.ipi import ABSENT
 from mpwake.checks.sender import IN_TURN, NEVER, TWICE
+from mpwake.checks.trampoline import FIVE_LEVELS, LEFT, NO_NXE, ONE_PAGE
 from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.compose import compose
 from mpwake.evidence.trace import ACTIONS, SENDER, Kind, Trace
@@ -26,7 +27,7 @@ from mpwake.targets.kernel.console import code_of, pairs, read_line
 from mpwake.targets.kernel.evidence import trace_of
 from mpwake.targets.kernel.image import read_image
 from mpwake.targets.kernel.open import Driver, action_words, key_of
-from mpwake.targets.kernel.recording import Fault, Recording, Seen
+from mpwake.targets.kernel.recording import Entry, Fault, Recording, Seen
 from mpwake.targets.kernel.situate import FIRST_STAND_IN, IDS, Trial, parkings, trial
 
 PAGE, VECTOR = 0x7F5E5000, 0x9A100
@@ -307,6 +308,44 @@ def test_every_sentence_is_a_machine_or_says_why_it_is_none(sentence: str) -> No
     assert max((*one.processors, *one.numbers[:1])) <= 0xFE
     assert all(word for word in action_words(one))
     assert key_of(one) == key_of(trial(sentence))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "entry"),
+    [
+        (FIVE_LEVELS, Entry(la57=True)),
+        (LEFT, Entry(cr0=1 << 3 | 1 << 18 | 1 << 29 | 1 << 30, cr4=1 << 7 | 1 << 9 | 1 << 10, direction=True)),
+        (NO_NXE, Entry(nxe=False)),
+        (ONE_PAGE, Entry(mapped=0)),
+    ],
+)
+def test_a_situation_says_in_which_state_processors_are_handed_over(sentence: str, entry: Entry) -> None:
+    assert {one.entry for one in trial(sentence).processors.values()} == {entry}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "word", "said", "back", "verdict"),
+    [
+        (PANIC, "panic1", "do panic 1", (2, 3), Verdict.PASS),
+        (PANIC, "panic1", "do panic 1", (2, 3, 0), Verdict.FAIL),
+        (RESTART, "restart", "do restart", (), Verdict.PASS),
+        (POWER_OFF, "poweroff", "do poweroff", (1, 2, 3, 0), Verdict.FAIL),
+    ],
+)
+def test_who_jumps_when_the_machine_ends_is_judged(
+    sentence: str, word: str, said: str, back: tuple[int, ...], verdict: Verdict
+) -> None:
+    one = trial(sentence)
+    assert action_words(one) == (word,)
+    (check,) = (check for check in checks_of("RST-22", Role.SENDER) if check.when.sentence == sentence)
+    for seen, expected in (
+        ((own(said), *(Seen("reset", apic, 0.0) for apic in back)), verdict),
+        ((own(said), own(f"{said.removeprefix('do ')} -> 1 no")), Verdict.INCONCLUSIVE),
+        ((), Verdict.INCONCLUSIVE),
+    ):
+        trace = trace_of(recorded(*boot(*IDS), *seen, trial_=one, end="reset"), one)
+        behaviour = Behaviour(lambda _sentence, _seed, trace=trace: (trace,), boots=True)  # type: ignore[misc]
+        assert judge(check, behaviour).verdict is expected
 
 
 def test_an_apic_id_that_no_machine_has_is_stood_in_for() -> None:
