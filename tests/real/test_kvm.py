@@ -1,7 +1,7 @@
 """KVM as it is here: structures against the kernel's headers, the probe, small guests, and a kernel where it can run.
 
 A KVM that is a software emulation fails the probe, so no verdict rests on it; kernels are run there nevertheless, by
-a monitor that makes up for two of its instructions, to see that all around them is right.
+a monitor that makes up for INT3, to see that all around them is right.
 """
 
 from __future__ import annotations

@@ -12,12 +12,11 @@ from mpwake.targets.kernel.kvm import abi
 from mpwake.targets.kernel.kvm.monitor import Processor, main
 
 INT3, BREAKPOINT = b"\xcc", 3
-LDMXCSR = b"\x0f\xae"
 EMULATION = 1
 
 
 class Emulated(Processor):
-    """A processor whose INT3 and LDMXCSR are carried out here."""
+    """A processor whose INT3 is carried out here."""
 
     def unanswered(self, reason: int) -> None:
         if reason == abi.EXIT_INTERNAL_ERROR and self._made_up_for():
@@ -38,19 +37,7 @@ class Emulated(Processor):
             events.head[0], events.head[1], events.head[2], events.head[3] = 1, BREAKPOINT, 0, 0
             fcntl.ioctl(self.vcpu.file, abi.SET_VCPU_EVENTS, events)
             return True
-        if found.startswith(LDMXCSR):
-            regs.rip += length(found)
-            self.vcpu.set(regs, sregs)
-            return True
         return False
-
-
-def length(code: bytes) -> int:
-    """Return the length of 0F AE with a memory operand."""
-    mod, base = code[2] >> 6, code[2] & 7
-    sib = base == 4
-    displacement = {0: 4 if base == 5 else 0, 1: 1, 2: 4}[mod]
-    return 3 + sib + displacement
 
 
 if __name__ == "__main__":
