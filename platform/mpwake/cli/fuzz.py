@@ -181,10 +181,10 @@ def fuzz_command(
 ) -> int:
     """Do to a target anything that can be done, in any order, and keep the smallest example of whatever is wrong.
 
-    TARGET is model:PLATFORM, mutant:NAME, firmware:IMAGE, an AP loop declared in YAML, or runner:PROGRAM. Its trials
+    TARGET is model:PLATFORM, mutant:NAME, firmware:IMAGE, runner:PROGRAM, or one of these declared in YAML. Its trials
     are judged by the requirements whose situation they are, and beside an AP loop that keeps to ACPI; a difference that
     no requirement covers is told, and is no failure. tables:madt, tables:dtb and tables:memory-map try the readers of
-    tables, suite:yaml, suite:trace and suite:image those of the suite's own files.
+    tables; suite:yaml, suite:trace, suite:events, suite:image and suite:kernel those of the suite's own files.
 
     A campaign that was stopped goes on where it was when it is given the same directory.
 
