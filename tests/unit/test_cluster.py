@@ -67,7 +67,7 @@ def test_what_cannot_be_sent_is_told(tmp_path, plain, said):
 
 
 def test_a_parcel_is_unpacked_once_and_asked_for_where_it_is_not_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "_scratch", lambda: str(tmp_path))
+    monkeypatch.setattr(cluster, "scratch", lambda: str(tmp_path))
     image = tmp_path / "x.fd"
     image.write_bytes(b"x")
     parcel, contents = packed(f"firmware:{image}")

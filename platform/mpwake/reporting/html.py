@@ -87,10 +87,11 @@ def text(run: Run) -> str:
 def _template() -> tuple[Template, str]:
     """Return the compiled template and the policy of its pages."""
     source = (suite_root() / "reports/templates" / TEMPLATE).read_text(encoding="utf-8").replace(_RULES, sequence.RULES)
-    return _environment().from_string(source), policy(source)
+    return page_environment().from_string(source), policy(source)
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Return what renders pages: everything escaped, and what is no text shown as it is."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(

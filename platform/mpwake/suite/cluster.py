@@ -157,7 +157,7 @@ class Unpacked:
             while len(self.made) >= KEPT:
                 _, old = self.made.pop(next(iter(self.made)))
                 shutil.rmtree(old, ignore_errors=True)
-            folder = Path(tempfile.mkdtemp(prefix="mpwake-", dir=_scratch()))
+            folder = Path(tempfile.mkdtemp(prefix="mpwake-", dir=scratch()))
             self.made[key] = (make(unpacked(parcel, contents, folder / "files"), folder / "out"), folder)
         return self.made[key][0]  # type: ignore[return-value]
 
@@ -165,7 +165,8 @@ class Unpacked:
 UNPACKED = Unpacked()
 
 
-def _scratch() -> str:
+def scratch() -> str:
+    """Return the folder of the worker that we are in, which goes with it."""
     from distributed import get_worker
 
     return str(get_worker().local_directory)
