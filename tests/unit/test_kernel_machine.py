@@ -16,6 +16,7 @@ from mpwake.evidence.tables import Tables
 from mpwake.spec.errors import InputError, ToolError
 from mpwake.targets.kernel import acpi, bzimage, faults, initramfs, layout, qemu, recording
 from mpwake.targets.kernel.observe import MAX_SEEN, Observer
+from mpwake.targets.kernel.remains import remains
 from support.kernel import machine
 
 ROM = Path(layout.__file__).parent / "rom"
@@ -476,6 +477,23 @@ def test_a_memory_is_one_that_only_descriptors_name() -> None:
     assert path.read_bytes()[:4] == b"data"
     memory.close()
     assert not path.exists()
+
+
+def test_what_is_left_in_memory_is_found() -> None:
+    one, laid = machine(reset_vector=0), laid_out(reset_vector=0)
+    assert one.tables.madt is not None and laid.polled is not None
+    with qemu.Files(laid) as files:
+        first = remains(files, laid, one)
+        files.ram.map[4:8] = b"\x01\0\0\0"
+        files.ram.map[laid.madt] = 0x55
+        files.pages[laid.polled].map[4] = 3
+        last = remains(files, laid, one)
+    assert first.madt == one.tables.madt.data
+    assert first.page == first.before
+    assert recording.AT_0 not in first.facts
+    assert last.madt == b"\x55" + first.madt[1:]
+    assert (last.page[4], last.before) == (3, first.before)
+    assert str(last.facts[recording.AT_0])[8:16] == "01000000"
 
 
 SOURCES = {

@@ -12,7 +12,8 @@ from mpwake.targets.kernel.kvm import run as kvm
 from mpwake.targets.kernel.layout import Layout, lay_out
 from mpwake.targets.kernel.observe import Observer
 from mpwake.targets.kernel.probe import proved
-from mpwake.targets.kernel.recording import AT_0, HEAD, Machine, Recording
+from mpwake.targets.kernel.recording import Machine, Recording
+from mpwake.targets.kernel.remains import remains
 
 # A second of the machine takes at most so many of ours, and starting it so many more.
 _PACE, _STARTING = 3.0, 30.0
@@ -42,25 +43,17 @@ def observed(program: str, layout: Layout, machine: Machine) -> Recording:
             end = _watch(process, observer, time.monotonic() + limit)
         if not observer.booted:
             raise ToolError("did not reach the kernel's entry", program, qemu.INSTALL)
-        page = b"" if layout.polled is None else bytes(files.pages[layout.polled].map)
-        madt, low = _madt(files, layout, machine), _written_at_0(files, layout)
+        left = remains(files, layout, machine)
     found = faults.fatal(program, layout, limit, la57) if observer.triple_fault else ()
     return Recording(
         seen=observer.seen(),
         end=end,
-        before=b"" if layout.polled is None else layout.pages[layout.polled].data,
-        page=page,
-        madt=madt,
+        before=left.before,
+        page=left.page,
+        madt=left.madt,
         faults=found,
-        facts={**layout.facts, "qemu": qemu.version(program), "crowded": observer.crowded} | low,
+        facts={**left.facts, "qemu": qemu.version(program), "crowded": observer.crowded},
     )
-
-
-def _written_at_0(files: qemu.Files, layout: Layout) -> dict[str, str]:
-    """Return what was stored at address 0 of memory, where no access is seen and a mailbox would have its fields."""
-    found = bytes(files.ram.map[:HEAD])
-    before = next((data for at, data in layout.memory if at == 0), b"")[:HEAD]
-    return {AT_0: found.hex()} if found != before.ljust(HEAD, b"\0") else {}
 
 
 def _observer(layout: Layout, machine: Machine) -> Observer:
@@ -77,9 +70,3 @@ def _watch(process: qemu.Process, observer: Observer, until: float) -> Literal["
         return "budget"
     process.ended()
     return "off" if observer.end == "off" else "reset"
-
-
-def _madt(files: qemu.Files, layout: Layout, machine: Machine) -> bytes:
-    if not layout.madt or machine.tables.madt is None:
-        return b""
-    return bytes(files.ram.map[layout.madt : layout.madt + len(machine.tables.madt.data)])

@@ -17,6 +17,7 @@ from mpwake.targets.kernel.kvm.monitor import Question
 from mpwake.targets.kernel.layout import MAX_APIC_ID, RAM, Layout, lay_out
 from mpwake.targets.kernel.qemu import Files, Process
 from mpwake.targets.kernel.recording import Fault, Machine, NotRealisable, Recording
+from mpwake.targets.kernel.remains import remains
 
 MONITOR = "mpwake.targets.kernel.kvm.monitor"
 STARTING = 20.0
@@ -39,18 +40,16 @@ def run(machine: Machine, monitor: str = MONITOR) -> Recording:
         collector = watched(machine, layout, files, monitor)
         if collector.broken:
             raise ToolError(collector.broken, DEVICE, HINT)
-        page = b"" if layout.polled is None else bytes(files.pages[layout.polled].map)
-        size = len(machine.tables.madt.data) if machine.tables.madt and layout.madt else 0
-        madt = bytes(files.ram.map[layout.madt : layout.madt + size])
+        left = remains(files, layout, machine)
         found = faults_of(collector, files)
     return Recording(
         seen=collector.seen(),
         end=collector.end or "budget",
-        before=b"" if layout.polled is None else layout.pages[layout.polled].data,
-        page=page,
-        madt=madt,
+        before=left.before,
+        page=left.page,
+        madt=left.madt,
         faults=found,
-        facts={**layout.facts, "kvm": True, "crowded": collector.crowded},
+        facts={**left.facts, "kvm": True, "crowded": collector.crowded},
     )
 
 
