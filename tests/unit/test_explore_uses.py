@@ -305,3 +305,22 @@ def test_what_features_say_is_seldom_exploration_finds(id: str, tmp_path: Path) 
     assert found.exploration.verdict is Verdict.FAIL
     assert found.exploration.violation
     assert replays(found, tmp_path) == found.exploration.violation.requirements != ()
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_a_wait_that_loads_no_more_is_stuck(memory: Any, tmp_path: Path) -> None:
+    found = explore(Task(mutant("ord-load-hoisted", tmp_path), 1, memory))
+    violation = found.exploration.violation
+    assert violation and "no schedule leads" in violation.what
+    assert violation.requirements == ("ORD-02",)
+    assert replays(found, tmp_path) == ("ORD-02",)
+
+
+def test_a_program_that_computes_on_and_on_is_not_explored(tmp_path: Path) -> None:
+    lines: Any = load_agent("os-no-wait").plain()
+    at = next(number for number, one in enumerate(lines["program"]) if "return" in one)
+    lines["program"][at:at] = [{"label": "on"}, {"add": {"to": "n", "value": 1}}, {"branch": {"to": "on"}}]
+    (tmp_path / "on.yaml").write_text(json.dumps(lines))
+    found = explore(Task("reference", 1, "sc", agent=str(tmp_path / "on.yaml"))).exploration
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "more than 10000 operations without an access" in found.reason

@@ -61,7 +61,7 @@ ALSO: dict[Wrong, dict[Role, tuple[str, ...]]] = {
     Wrong.ACK_OF_ANOTHERS: {Role.RECEIVER: ("RCV-18", "ORD-04")},
     Wrong.ACK_OF_NOTHING: {Role.SENDER: ("SND-07",), Role.RECEIVER: ("RCV-18", "ORD-04")},
     Wrong.LATE: {Role.SENDER: ("TMO-03",)},
-    Wrong.STUCK: {Role.RECEIVER: ("RCV-01", "RCV-17")},
+    Wrong.STUCK: {Role.SENDER: ("ORD-02",), Role.RECEIVER: ("RCV-01", "RCV-17")},
     Wrong.AGAIN: {Role.RECEIVER: ("RCV-16",)},
     Wrong.WOKEN_AGAIN: {Role.SENDER: ("DUP-01", "DUP-04")},
 }

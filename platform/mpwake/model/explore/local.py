@@ -310,6 +310,8 @@ class _Run:
             self._compute()
 
     def _compute(self) -> None:
+        # What comes back to where it was, with the same registers, computes for ever: it stays there.
+        seen: set[tuple[int, ...]] = set()
         for _ in range(LONGEST):
             if self.status != RUNNING:
                 return
@@ -318,10 +320,15 @@ class _Run:
                 return
             if row[0] == Op.FENCE and self.buffer:
                 return
+            if row[0] == Op.BRANCH:
+                now = (self.pc, *self.registers)
+                if now in seen:
+                    return
+                seen.add(now)
             self.operate(row)
             self.operations += self.wait
             self.wait = 0
-        raise Unexplorable("a program computes without end and without an access")
+        raise Unexplorable(f"a program computes more than {LONGEST} operations without an access")
 
     def one(self, request: int | None) -> None:
         """Carry out one operation, or one step of a wait."""
