@@ -272,6 +272,7 @@ class FakeCpu:
         self.fake.entered.append((self.apic_id, regs.rip))
 
     def mp_state(self) -> int:
+        self.fake.done.append((self.apic_id, "looked"))
         return self.fake.mp_states.get(self.apic_id, abi.RUNNABLE)
 
     def forget_events(self) -> None:
@@ -358,6 +359,14 @@ def running(
         os.close(file)
 
 
+def soon(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    limit = time.monotonic() + 10
+    while not holds() and time.monotonic() < limit:
+        time.sleep(0.005)
+    assert holds()
+
+
 def until(told: list[list[object]], what: str, count: int = 1) -> list[list[object]]:
     """Wait for something to be told, and return all, without pages and times."""
     limit = time.monotonic() + 10
@@ -405,8 +414,8 @@ def test_a_processor_is_woken_comes_back_is_tested_and_woken_again(running: Star
 )
 def test_a_processor_does_what_is_declared(running: Starter, parking: Parking, told_of: list[list[object]]) -> None:
     _, _, told = running(Fake({0: command(1)}), _1=parking)
-    until(told, "store", 3)
-    time.sleep(0.2)
+    soon(lambda: len(until(told, "store", 3)) >= 3 + len(told_of))
+    time.sleep(0.1)
     assert until(told, "store", 3)[3:] == told_of
 
 
@@ -435,7 +444,7 @@ def test_one_that_does_not_come_back_is_not_woken_again(running: Starter) -> Non
 def test_a_processor_that_is_sent_an_init_polls_no_more_and_runs_after_the_start_up(running: Starter) -> None:
     fake = Fake(mp_states={1: abi.INIT_RECEIVED})
     _, fake, told = running(fake)
-    time.sleep(0.1)
+    soon(lambda: (1, "looked") in fake.done)
     fake.exits[0] = command(1)
     until(told, "store", 3)
     time.sleep(0.1)
@@ -448,7 +457,7 @@ def test_a_processor_that_is_sent_an_init_polls_no_more_and_runs_after_the_start
 
 def test_a_processor_whose_start_up_comes_right_behind_the_init_runs(running: Starter) -> None:
     one, fake, told = running(Fake())
-    time.sleep(0.05)
+    soon(lambda: (1, BOOT) in fake.entered)
     fake.exits[1] = [port_exit(0xE9, 0x66)]
     one.cpus[1].vcpu.state.rip = 0
     until(told, "port")
