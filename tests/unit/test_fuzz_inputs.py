@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 from mpwake.evidence.fdt import encode_fdt
 from mpwake.evidence.madt import encode_lapic, encode_madt, encode_wakeup
-from mpwake.fuzz import binding, fwts, inputs
+from mpwake.fuzz import binding, fwts, inputs, samples
 from mpwake.fuzz.explained import KNOWN, told_apart
 from mpwake.fuzz.inputs import READERS, examined
 from mpwake.fuzz.problem import Problem
+from mpwake.spec.verdicts import Verdict
 
 MAILBOX = encode_wakeup(1, 0x7F5E5000, 0)
 
@@ -165,3 +167,36 @@ def test_each_explanation_is_of_something_that_a_comparison_says():
 def test_what_nobody_has_explained_is_told():
     one = Problem("", "dtc reads another tree", "x", "y", kind="differs from dtc")
     assert told_apart((one,)) == ((one,), {})
+
+
+# What inputs are made from
+
+
+@pytest.mark.parametrize(
+    ("reader", "data"),
+    [
+        ("suite:trace", "\n".join(map(json.dumps, samples.trace_lines())).encode() + b"\n"),
+        ("suite:events", "\n".join(map(json.dumps, samples.event_lines())).encode() + b"\n"),
+        ("suite:kernel", samples.bzimage()),
+        ("suite:image", samples.volume()),
+    ],
+)
+def test_what_inputs_are_made_from_is_sound(reader, data):
+    if reader == "suite:image":
+        pytest.importorskip("uefi_firmware")
+    found = examined(READERS[reader], data)
+    assert (found.sometimes[inputs.READ], found.problems) == (1, ())
+
+
+def test_each_of_the_suites_own_files_is_drawn():
+    assert {name for name in READERS if name.startswith("suite:")} == {
+        "suite:yaml",
+        "suite:trace",
+        "suite:events",
+        "suite:image",
+        "suite:kernel",
+    }
+
+
+def test_a_sound_stream_has_the_verdict_that_it_says():
+    assert inputs.read_events("\n".join(map(json.dumps, samples.event_lines())).encode() + b"\n") is Verdict.FAIL

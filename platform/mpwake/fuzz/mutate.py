@@ -150,7 +150,17 @@ def recordings(lines: tuple[dict[str, Any], ...]) -> st.SearchStrategy[bytes]:
         lambda parts: {**parts[0], parts[1]: parts[2]}
     )
     line = st.sampled_from(lines) | st.sampled_from(lines) | other
-    rest = st.lists(line, max_size=10) | st.just(list(lines[1:]))
+    places = st.integers(1, len(lines) - 1)
+
+    def edited(changes: list[tuple[int, int, Any]]) -> list[dict[str, Any]]:
+        some = list(lines)
+        for at, key, new in changes:
+            some[at] = {**some[at], list(some[at])[key % len(some[at])]: new}
+        return some[1:]
+
+    likely = st.integers(0, 9) | st.integers(0, 1 << 40).map(hex) | value
+    edits = st.lists(st.tuples(places, st.integers(0, 20), likely), max_size=3).map(edited)
+    rest = st.lists(line, max_size=10) | edits
     text = rest.map(lambda some: "\n".join(json.dumps(one) for one in (lines[0], *some)).encode() + b"\n")
     return text | changed(text, 2)
 
@@ -175,7 +185,8 @@ def kernels() -> st.SearchStrategy[bytes]:
     """Draw kernel images: a header with a version and something packed, and bytes changed in it."""
     packed = st.sampled_from((b"", b"\xfd7zXZ\0", b"\x1f\x8b\x08", b"intel,wakeup-mailbox"))
     kernel = st.builds(lambda head, rest: (head + rest).ljust(1024, b"\0"), packed, st.binary(max_size=100))
-    image = st.builds(bzimage, st.binary(max_size=20).map(lambda one: b"6.6.6 " + one), kernel)
+    version = st.sampled_from((b"6.6.6 (x) #1", b"6.6.6")) | st.binary(max_size=20)
+    image = st.builds(bzimage, version, kernel)
     field = st.tuples(image, st.sampled_from((0x1F1, 0x1F4, 0x201, 0x206, 0x20E, 0x236, 0x248, 0x24C)), U16)
 
     def stored(parts: tuple[bytes, int, int]) -> bytes:

@@ -22,7 +22,7 @@ def trace_lines() -> tuple[dict[str, Any], ...]:
     probe = Probe("a processor is woken", (1,), (Request("wake", 1, 0x9A000),))
     trace = trial(agent("acpi-6.6"), probe, Schedule("sc", 0))
     head = {"line": "header", "format": "mpwake-trace/1", "target": "drawn", "roles": [{"role": "receiver"}]}
-    lines = [head, *lines_of(trace, "receiver", (probe.says,)), {"line": "footer"}]
+    lines = [head, *lines_of(trace, "receiver", (probe.says,)), {"line": "footer", "trials": 1}]
     return tuple(dict(one) for one in lines if isinstance(one, dict))
 
 
