@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from mpwake.fuzz.campaign import Found, Tally, Task, work
 from mpwake.fuzz.draw import Can, Case, cases
 from mpwake.fuzz.jobs import job_named
+from mpwake.fuzz.judge import ANSWERED, BOOTED, GIVEN_UP, WOKEN
 from mpwake.fuzz.loops import UNSTEADY, of_model, of_target
 from mpwake.fuzz.problem import BROKEN, Examined, Job, Problem
 from mpwake.fuzz.run import SUMMARY, Wanted, run, taken_up
 from mpwake.model.environment import Host
-from mpwake.model.probe import Probe, Request
+from mpwake.model.probe import Probe, Request, Schedule
 from mpwake.model.scenario import Origin, Reading, ScenarioFile
 from mpwake.spec import document
 from mpwake.spec.editions import Edition
@@ -173,3 +174,15 @@ def test_a_program_that_breaks_is_an_error_and_keeps_its_example(tmp_path: Path)
     run(campaign, Interrupt(), lambda _campaign, _fresh: None)
     assert campaign.verdict() is Verdict.ERROR
     assert (tmp_path / "out" / SUMMARY).is_file()
+
+
+def test_a_bring_up_that_meets_a_dead_processor_gives_up_and_that_is_counted(tmp_path: Path) -> None:
+    # The reference waits without limit; this one does not.
+    job = job_named("model:linux-tdx-acpi", Role.SENDER, tmp_path)
+    probe = Probe("drawn", (1, 2), (Request("wake", 1, 0x9A000), Request("wake", 2, 0x9B000)))
+    for loops, counts in ((("acpi-6.6", "acpi-6.6"), (2, 0)), (("acpi-6.6", "ap-dead"), (1, 1))):
+        one = attrs.evolve(probe, loops=loops)
+        seen = job.examine(ScenarioFile("scenario", "linux-tdx-acpi", Role.SENDER, ("SND-02",), Schedule("sc", 0), one))
+        assert (seen.sometimes[ANSWERED], seen.sometimes[GIVEN_UP]) == counts
+        assert seen.sometimes[BOOTED] == 2
+        assert seen.sometimes[WOKEN] == counts[0]

@@ -69,17 +69,19 @@ def of_sender(one: ScenarioFile, trace: Trace, edition: Edition, boots: bool) ->
     """Judge a trial of a bring-up."""
     behaviour = Behaviour(lambda _sentence, _seed: (trace,), edition, boots=boots)
     problems = [bad for name in one.requirements for bad in of_check(find(name, one.role), behaviour)]
-    return Examined(tuple(problems), counted(trace), _reached(trace), _depth(trace))
+    sometimes = counted(trace, lambda code: code != 0)
+    sometimes[BOOTED] += len(trace.of(Kind.RETURN))
+    return Examined(tuple(problems), sometimes, _reached(trace), _depth(trace))
 
 
-def counted(trace: Trace) -> Counter[str]:
-    """Count what has happened in a trial."""
+def counted(trace: Trace, given_up: Callable[[int], bool] = TIMED_OUT.__eq__) -> Counter[str]:
+    """Count what has happened in a trial; ``given_up`` tells by its code that a request was."""
     answers = [one.value for one in trace.of(Kind.RETURN)]
     return Counter(
         {
             WOKEN: len(trace.of(Kind.LANDING)),
-            ANSWERED: sum(one != TIMED_OUT for one in answers),
-            GIVEN_UP: sum(one == TIMED_OUT for one in answers),
+            ANSWERED: sum(not given_up(one) for one in answers),
+            GIVEN_UP: sum(given_up(one) for one in answers),
             RESET: len(trace.of(Kind.RESET)),
         }
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mpwake.checks.core import find
 from mpwake.evidence.trace import Trace
 from mpwake.fuzz.draw import boots, scenarios
-from mpwake.fuzz.judge import BOOTED, of_sender
+from mpwake.fuzz.judge import BOOTED, WOKEN, of_sender
 from mpwake.fuzz.problem import Examined, Job, Problem
 from mpwake.fuzz.write import feature_of, save
 from mpwake.model.boot import booted
@@ -48,10 +48,7 @@ class BringUp:
 
     def examine(self, one: ScenarioFile) -> Examined:
         """Run a scenario and judge it."""
-        trace = self.play(one)
-        seen = of_sender(one, trace, self.edition, boots=one.situation is not None)
-        seen.sometimes[BOOTED] += seen.sometimes["a request was answered"]
-        return seen
+        return of_sender(one, self.play(one), self.edition, boots=one.situation is not None)
 
     def write(
         self, one: ScenarioFile, problems: tuple[Problem, ...], folder: Path, slug: str, origin: Origin
@@ -118,5 +115,5 @@ def sender_job(one: BringUp, digest: str) -> Job:
         told=told,
         size=size,
         write=one.write,
-        needed=(BOOTED,),
+        needed=(WOKEN, BOOTED),
     )
