@@ -17,6 +17,6 @@ for name, examples in (("default", 100), ("ci", 400)):
     )
 settings.load_profile(os.environ.get("MPWAKE_HYPOTHESIS", "default"))
 
-# A shell without a terminal has what it starts with & ignore SIGINT, and so would the commands that the tests interrupt.
+# A shell without a terminal has what it starts with & ignore SIGINT; commands that tests interrupt would ignore it too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -190,9 +190,7 @@ def test_what_cannot_be_is_refused_at_its_place(old: str, new: str, told: str, t
 @pytest.mark.parametrize("size", [0, MAX_CODE + 1, MAX_FILE + 1])
 def test_code_of_no_size_or_of_too_many_pages_is_refused(size: int, tmp_path: Path) -> None:
     told = refused(declared(tmp_path, code=bytes(size)))
-    found = (
-        f"'loop.bin': more than {MAX_FILE} bytes" if size > MAX_FILE else f"{size} bytes of code, where 1 to 65536"
-    )
+    found = f"'loop.bin': more than {MAX_FILE} bytes" if size > MAX_FILE else f"{size} bytes of code, where 1 to 65536"
     assert told.startswith(f"F:3:9: {found}")
 
 
