@@ -49,6 +49,10 @@ def test_results_of_earlier_runs_take_part(folder):
     result = mpwake("matrix", "earlier", "earlier/results.json", "tables:good-v1.dat", cwd=folder)
     assert result.returncode == 1, result.stdout + result.stderr
     assert verdicts(folder)[0] == ["fail", "fail", "pass"]
+    assert "1  tables:bad.dat (earlier): non-conforming" in result.stdout
+    page = (folder / "reports/out/matrix/matrix.html").read_text(encoding="utf-8")
+    assert "<span>bad.dat</span>1<" in page
+    assert "<span>good-v1.dat</span>3<" in page
 
 
 def test_what_an_earlier_matrix_left_is_not_taken_for_a_result(folder):

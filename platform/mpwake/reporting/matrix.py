@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = "matrix.html.j2"
 NOTHING = " "
+MOST_LABEL = 40
 _QUIET = frozenset({Verdict.PASS, Verdict.NOT_APPLICABLE, Verdict.NOT_TESTABLE})
 
 
@@ -32,6 +33,18 @@ class Column:
     name: str
     results: Results | None = None
     reason: str = ""
+
+    @property
+    def title(self) -> str:
+        """What was judged, and where its results are from if not from judging it now."""
+        told = self.results.name if self.results else self.name
+        return told if told == self.name else f"{told} ({self.name})"
+
+    @property
+    def label(self) -> str:
+        """The last part of what was judged, for the head of a column."""
+        told = self.results.name if self.results else self.name
+        return told.rstrip("/").rpartition("/")[2].rpartition(":")[2][-MOST_LABEL:]
 
     @functools.cached_property
     def judged(self) -> dict[Key, Judged]:
@@ -129,7 +142,7 @@ def text(matrix: Matrix) -> str:
 
 def _lines(matrix: Matrix) -> Iterator[str]:
     for number, column in enumerate(matrix.columns, 1):
-        yield f"{number:>3}  {column.name}: {column.sentence}"
+        yield f"{number:>3}  {column.title}: {column.sentence}"
     told = [row for row in matrix.rows if row.tells]
     if told:
         yield ""
@@ -148,6 +161,7 @@ def json_text(matrix: Matrix) -> str:
     columns = [
         {
             "name": one.name,
+            "target": one.results and one.results.name,
             "verdict": one.verdict.value,
             "says": one.sentence,
             "edition": one.results and one.results.edition,
