@@ -66,6 +66,11 @@ def _column(name: str, told: Told, folder: Path) -> Column:
     return Column(name, load(folder))
 
 
+def _earlier(word: str) -> Column:
+    results = load(Path(word))
+    return Column(results.name, results, source=word)
+
+
 @click.command("matrix", short_help="Put many targets, or their results, beside each other.")
 @click.argument("what", nargs=-1, required=True, metavar="TARGET|RESULT...")
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster that judges the targets: tcp://HOST:PORT.")
@@ -95,7 +100,7 @@ def matrix_command(
     """
     interrupt = interrupt or Interrupt()
     words = (*(word for one in role for word in ("--role", one)), *(("--edition", edition) if edition else ()))
-    columns = {number: Column(one, load(Path(one))) for number, one in enumerate(what) if _is_result(one)}
+    columns = {number: _earlier(one) for number, one in enumerate(what) if _is_result(one)}
     numbers = [number for number in range(len(what)) if number not in columns]
     folders = [_folder(out, number, what[number]) for number in numbers]
     with interrupt.awaited():

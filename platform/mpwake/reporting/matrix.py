@@ -28,23 +28,22 @@ _QUIET = frozenset({Verdict.PASS, Verdict.NOT_APPLICABLE, Verdict.NOT_TESTABLE})
 
 @attrs.frozen
 class Column:
-    """What was judged, by the name that somebody gave it, and its results; ``reason`` says why there are none."""
+    """What was judged, and its results; of an earlier run their ``source``, and ``reason`` says why there are none."""
 
     name: str
     results: Results | None = None
     reason: str = ""
+    source: str = ""
 
     @property
     def title(self) -> str:
-        """What was judged, and where its results are from if not from judging it now."""
-        told = self.results.name if self.results else self.name
-        return told if told == self.name else f"{told} ({self.name})"
+        """What was judged, and where its results are from."""
+        return f"{self.name} ({self.source})" if self.source else self.name
 
     @property
     def label(self) -> str:
         """The last part of what was judged, for the head of a column."""
-        told = self.results.name if self.results else self.name
-        return told.rstrip("/").rpartition("/")[2].rpartition(":")[2][-MOST_LABEL:]
+        return self.name.rstrip("/").rpartition("/")[2].rpartition(":")[2][-MOST_LABEL:]
 
     @functools.cached_property
     def judged(self) -> dict[Key, Judged]:
@@ -161,7 +160,7 @@ def json_text(matrix: Matrix) -> str:
     columns = [
         {
             "name": one.name,
-            "target": one.results and one.results.name,
+            "source": one.source,
             "verdict": one.verdict.value,
             "says": one.sentence,
             "edition": one.results and one.results.edition,
