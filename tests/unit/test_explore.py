@@ -33,15 +33,13 @@ from mpwake.model.program import Program, compile_node
 from mpwake.model.simulator import Simulation, simulate_steps, simulate_ticks
 from mpwake.model.twin import RUNNING, Twin
 from mpwake.spec import document
-from mpwake.spec.changes import apply
 from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Role
 from mpwake.spec.verdicts import Verdict
-from mpwake.suite.mutants import declared
 from mpwake.targets.exploration import Task, explore, probe_of, setup_of, sides, snippet
-from mpwake.targets.model import load_platform
 from mpwake.targets.scenario import open_scenario
 from support.cli import mpwake
+from support.mutants import platform_of
 
 MEMORIES = ("sc", "tso", "relaxed")
 NO = Reductions(symmetry=False, partial_order=False)
@@ -341,15 +339,6 @@ def test_a_store_that_others_see_at_once_is_never_eager() -> None:
 
 
 # What it finds
-
-
-def platform_of(id: str, folder: Path) -> str:
-    mutant, node = next(one for one in declared() if one[0].id == id)
-    base = load_platform(mutant.base)
-    apply(base, mutant.changes, node.value["changes"])
-    path = folder / f"{id}.yaml"
-    path.write_text(json.dumps(base.plain()))
-    return str(path)
 
 
 def test_the_reference_platform_has_no_violation() -> None:

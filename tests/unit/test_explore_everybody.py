@@ -21,13 +21,11 @@ from mpwake.model.explore.symmetry import UnlikeError
 from mpwake.model.explore.tables import Setup
 from mpwake.model.program import Program, compile_node
 from mpwake.spec import document
-from mpwake.spec.changes import apply
 from mpwake.spec.verdicts import Verdict
-from mpwake.suite.mutants import declared
 from mpwake.targets import any_number
 from mpwake.targets.exploration import Sides, Task, explore, ids_of, probe_of, setup_of, sides
-from mpwake.targets.model import load_platform
 from support.cli import mpwake
+from support.mutants import platform_of
 
 MEMORIES: tuple[Literal["sc", "tso", "relaxed"], ...] = ("sc", "tso", "relaxed")
 # Bring-ups and loops that keep to ACPI, all of them without a time-out.
@@ -65,15 +63,6 @@ def concrete(both: Sides, aps: int, memory: str, stop: frozenset[Wrong]) -> froz
     search = exploration.search(stop)
     search.run()
     return frozenset(search.hits)
-
-
-def mutant(id: str, folder: Path) -> str:
-    one, node = next(each for each in declared() if each[0].id == id)
-    base = load_platform(one.base)
-    apply(base, one.changes, node.value["changes"])
-    path = folder / f"{id}.yaml"
-    path.write_text(json.dumps(base.plain()))
-    return str(path)
 
 
 # Against so many processors
@@ -122,7 +111,7 @@ def test_each_state_of_two_to_four_is_among_those_of_any_number(sender: str, rec
     ("id", "memory"), [(id, memory) for id in RACING for memory in MEMORIES if memory != "relaxed" or id not in LONG]
 )
 def test_what_two_or_three_do_wrong_any_number_does(id: str, memory: Any, tmp_path: Path) -> None:
-    both = sides(mutant(id, tmp_path))
+    both = sides(platform_of(id, tmp_path))
     covered = everybody(any_number.pools(Task(id, memory=memory), both))
     for aps in (2, 3):
         found = concrete(both, aps, memory, RACES)
@@ -181,7 +170,7 @@ def test_nothing_goes_wrong_on_the_reference_platform_however_many_they_are(memo
 
 @pytest.mark.parametrize(("id", "aps", "memory"), [("ord-plain-store", 1, "relaxed"), ("ord-command-once", 2, "sc")])
 def test_a_violation_is_shown_with_the_fewest_processors(id: str, aps: int, memory: Any, tmp_path: Path) -> None:
-    found = explore(Task(mutant(id, tmp_path), "all", memory))
+    found = explore(Task(platform_of(id, tmp_path), "all", memory))
     assert found.exploration.verdict is Verdict.FAIL
     assert len(found.exploration.ids) == 1 + aps
     assert found.scenario

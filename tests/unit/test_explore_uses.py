@@ -28,15 +28,14 @@ from mpwake.model.program import compile_node
 from mpwake.model.scenario import ScenarioFile
 from mpwake.model.simulator import Simulation, simulate_ticks
 from mpwake.spec import document
-from mpwake.spec.changes import apply
 from mpwake.spec.errors import InputError
 from mpwake.spec.requirements import Role
 from mpwake.spec.verdicts import Verdict
 from mpwake.suite.mutants import declared
 from mpwake.targets.exploration import Explored, Task, explore, probe_of, setup_of, sides
-from mpwake.targets.model import load_platform
 from mpwake.targets.scenario import open_scenario
 from support.cli import environment, mpwake
+from support.mutants import platform_of
 
 MEMORIES: tuple[Literal["sc", "tso", "relaxed"], ...] = ("sc", "tso", "relaxed")
 FEATURES = Path(__file__).parents[2] / "features"
@@ -275,22 +274,13 @@ def named_in_features() -> list[str]:
     ]
 
 
-def mutant(id: str, folder: Path) -> str:
-    one, node = next(each for each in declared() if each[0].id == id)
-    base = load_platform(one.base)
-    apply(base, one.changes, node.value["changes"])
-    path = folder / f"{id}.yaml"
-    path.write_text(json.dumps(base.plain()))
-    return str(path)
-
-
 def test_features_name_mutants_of_orders_of_races_and_of_time_outs() -> None:
     assert {one.partition("-")[0] for one in named_in_features()} == {"ord", "rcv", "tmo", "snd"}
 
 
 @pytest.mark.parametrize("id", named_in_features())
 def test_what_features_say_is_seldom_exploration_finds(id: str, tmp_path: Path) -> None:
-    path = mutant(id, tmp_path)
+    path = platform_of(id, tmp_path)
     both = sides(path)
     one = setup_of(both, probe_of((0x11, 0x111)), "tso", False)
     simulation = Simulation(one.programs, one.ids, one.requests, "tso", page=one.page, budget=40_000)
@@ -309,7 +299,7 @@ def test_what_features_say_is_seldom_exploration_finds(id: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_a_wait_that_loads_no_more_is_stuck(memory: Any, tmp_path: Path) -> None:
-    found = explore(Task(mutant("ord-load-hoisted", tmp_path), 1, memory))
+    found = explore(Task(platform_of("ord-load-hoisted", tmp_path), 1, memory))
     violation = found.exploration.violation
     assert violation and "no schedule leads" in violation.what
     assert violation.requirements == ("ORD-02",)
