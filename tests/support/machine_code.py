@@ -90,7 +90,7 @@ ff e0                  ; jmp rax
 """
 
 # A declaration of SMALL, assembled to loop.bin.
-YAML = """kind: firmware
+LOOP_YAML = """kind: firmware
 code:
   file: loop.bin
   at: 0x7f5e6000
@@ -98,5 +98,5 @@ mailbox: 0x7f5e5000
 id: cpuid
 registers:
   rbx: mailbox
-edition: acpi-6.5
 """
+YAML = LOOP_YAML + "edition: acpi-6.5\n"

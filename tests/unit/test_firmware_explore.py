@@ -37,7 +37,7 @@ from mpwake.targets.firmware.interleaving import AstrayError, Interleaved, start
 from mpwake.targets.firmware.machine import PAGE
 from mpwake.targets.firmware.replay import load_system
 from mpwake.targets.firmware.stage import MAILBOX, Layout, Stage, bare_stage
-from support.machine_code import CONFORMING, SMALL, assemble, changed
+from support.machine_code import CONFORMING, LOOP_YAML, SMALL, assemble, changed
 
 # ORD-05 broken: the acknowledgement comes before the vector is read.
 EARLY = SMALL.replace(
@@ -352,20 +352,10 @@ def test_a_step_that_nobody_can_take_is_told() -> None:
 
 # The command, and the scenario that it writes
 
-YAML = """kind: firmware
-code:
-  file: loop.bin
-  at: 0x7f5e6000
-mailbox: 0x7f5e5000
-id: cpuid
-registers:
-  rbx: mailbox
-"""
-
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "loop.yaml").write_text(YAML, encoding="utf-8")
+    (tmp_path / "loop.yaml").write_text(LOOP_YAML, encoding="utf-8")
     (tmp_path / "loop.bin").write_bytes(assemble(EARLY))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -465,7 +455,7 @@ def test_what_is_no_machine_code_is_refused() -> None:
 
 
 def test_a_loop_whose_ids_are_indices_has_these(folder: Path) -> None:
-    (folder / "loop.yaml").write_text(YAML.replace("id: cpuid", "id: index") + "  rbp: index\n", encoding="utf-8")
+    (folder / "loop.yaml").write_text(LOOP_YAML.replace("id: cpuid", "id: index") + "  rbp: index\n", encoding="utf-8")
     (folder / "loop.bin").write_bytes(assemble(BITS))
     found = json.loads(command("loop.yaml", "--aps", "3", "--format", "json").stdout)
     assert (found["verdict"], found["ids"]) == ("pass", [1, 2, 3])
