@@ -295,7 +295,7 @@ def test_the_corpus_keeps_to_its_schema_and_names_requirements() -> None:
     for path in sorted(scenarios("corpus").glob("*.yaml")):
         validator.validate(document.load(path).plain())
     assert {id for one in corpus() for id in one.fails} <= registry().requirements.keys()
-    assert len({one.folder for one in corpus()}) == 6
+    assert len({one.folder for one in corpus()}) == 12
 
 
 def test_a_digest_that_is_none_is_told_with_its_place(tmp_path: Path) -> None:
