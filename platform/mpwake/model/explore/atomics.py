@@ -15,19 +15,19 @@ U64 = npt.NDArray[np.uint64]
 
 def _load(array: U64, row: Any) -> Any:
     """Return the word; what was stored before it was stored is seen from now on."""
-    return array[row, 0]
+    return array[row]
 
 
 def _store(array: U64, row: Any, value: Any) -> None:
     """Store the word, after all that was stored before."""
-    array[row, 0] = value
+    array[row] = value
 
 
 def _exchange(array: U64, row: Any, expected: Any, value: Any) -> Any:
     """Store the word where it is ``expected``; return what it was."""
-    was = array[row, 0]
+    was = array[row]
     if was == expected:
-        array[row, 0] = value
+        array[row] = value
     return was
 
 

@@ -55,6 +55,7 @@ _ONE = np.uint64(1)
 _BUSY = np.uint64(1)
 _ZERO = np.uint64(0)
 _HALF = np.uint64(32)
+_WIDE, _LOCAL = np.uint64(WORDS), np.uint64(4)
 _K1 = np.uint64(0x9E3779B97F4A7C15)
 _K2 = np.uint64(0xD6E8FEB86659FD93)
 
@@ -110,11 +111,23 @@ class Room(NamedTuple):
 
 
 @compiled
+def word_at(row: Word, word: Word) -> Word:
+    """Return where a word of a state stands, in an array of states."""
+    return np.uint64(row) * _WIDE + np.uint64(word)
+
+
+@compiled
+def rows_of(states: U64) -> Word:
+    """Return how many states an array has room for."""
+    return np.uint64(states.shape[0]) // _WIDE
+
+
+@compiled
 def hashed(states: U64, at: Word, size: Word) -> Word:
     """Return the first slot of a state in a table of that size."""
     word: Any = _ZERO
     for k in range(WORDS):
-        word = (word ^ states[at, k]) * _K1
+        word = (word ^ states[word_at(at, k)]) * _K1
         word ^= word >> _HALF
     word *= _K2
     return ((word >> _HALF) * size) >> _HALF
@@ -123,11 +136,11 @@ def hashed(states: U64, at: Word, size: Word) -> Word:
 @compiled
 def place(table: U64, states: U64, at: Word, slot: Word) -> Word:
     """Return the slot of a state, or the free one where it belongs."""
-    size = np.uint64(table.shape[0])
-    while table[slot, 0] != _ZERO:
+    size = rows_of(table)
+    while table[word_at(slot, 0)] != _ZERO:
         same = True
         for k in range(WORDS):
-            same = same and table[slot, k] == states[at, k]
+            same = same and table[word_at(slot, k)] == states[word_at(at, k)]
         if same:
             return slot
         slot += _ONE
@@ -138,12 +151,13 @@ def place(table: U64, states: U64, at: Word, slot: Word) -> Word:
 
 @compiled
 def _field(states: U64, at: Word, word: Word, shift: Word, mask: Word) -> Word:
-    return (states[at, word] >> shift) & mask
+    return (states[word_at(at, word)] >> shift) & mask
 
 
 @compiled
 def _read(place: Word, states: U64, at: Word) -> Word:
-    word = states[at, 0] if WORDS == 1 else states[at, (place >> np.uint64(PLACE_WORD)) & np.uint64(255)]
+    number = _ZERO if WORDS == 1 else (place >> np.uint64(PLACE_WORD)) & np.uint64(255)
+    word = states[word_at(at, number)]
     bits = (place >> np.uint64(BITS)) & np.uint64(63)
     value = (word >> (place & np.uint64(63))) & ((_ONE << bits) - _ONE)
     return ((place & np.uint64(SEVERAL - 1)) >> np.uint64(PLACE_BASE)) + value
@@ -156,10 +170,15 @@ def local_of(t: Tables, states: U64, at: Word, agent: Word) -> Word:
 
 
 @compiled
+def _flags(t: Tables, local: Word) -> Word:
+    return t.locals[local * _LOCAL + np.uint64(FLAGS)]
+
+
+@compiled
 def _may(act: U64, states: U64, at: Word) -> bool:
     may = True
     for k in range(WORDS):
-        may = may and states[at, k] & act[k] == act[WORDS + k]
+        may = may and states[word_at(at, k)] & act[k] == act[WORDS + k]
     return may
 
 
@@ -175,7 +194,7 @@ def step_of(t: Tables, act: U64, states: U64, at: Word) -> Word:
 @compiled
 def _matches(check: U64, first: Word, states: U64, at: Word) -> bool:
     for k in range(WORDS):
-        if states[at, k] & check[first + 1 + k] != check[first + 1 + WORDS + k]:
+        if states[word_at(at, k)] & check[first + 1 + k] != check[first + 1 + WORDS + k]:
             return check[first] == _ZERO
     return check[first] != _ZERO
 
@@ -188,7 +207,7 @@ def _violates(t: Tables, check: U64, states: U64, at: Word) -> bool:
     if flags == _ZERO:
         return True
     local = local_of(t, states, at, check[4 * WORDS + 3])
-    return t.locals[local, FLAGS] & flags == flags
+    return _flags(t, local) & flags == flags
 
 
 @compiled
@@ -197,7 +216,7 @@ def _wrong(room: Room, states: U64, at: Word, row: Word, kind: Word) -> bool:
     found = room.found[kind]
     if found[0] == _ZERO:
         for k in range(WORDS):
-            found[k] = states[at, k]
+            found[k] = states[word_at(at, k)]
         found[WORDS] = row
         room.counters[FOUND] |= _ONE << kind
     return room.counters[STOP] & (_ONE << kind) != _ZERO
@@ -221,7 +240,7 @@ def _judge(t: Tables, room: Room, states: U64, at: Word, row: Word) -> bool:
 @compiled
 def reached(t: Tables, states: U64, at: Word) -> bool:
     """Say whether the sender is at its end and everybody has landed who was asked to."""
-    flags = t.locals[local_of(t, states, at, np.uint64(0)), FLAGS]
+    flags = _flags(t, local_of(t, states, at, _ZERO))
     if flags & np.uint64(ENDED | AT_NEXT) == _ZERO:
         return False
     agents = t.asked.shape[0]
@@ -229,15 +248,15 @@ def reached(t: Tables, states: U64, at: Word) -> bool:
     for agent in range(agents):
         asked = t.asked[agent]
         for k in range(WORDS):
-            if asked[k] != _ZERO and states[at, k] & asked[k] != _ZERO:
+            if asked[k] != _ZERO and states[word_at(at, k)] & asked[k] != _ZERO:
                 left = True
     if left and flags & np.uint64(ENDED) == _ZERO:
         return False
     for agent in range(1, agents):
         waits = False
         for k in range(WORDS):
-            waits = waits or (t.asked[agent, k] != _ZERO and states[at, k] & t.asked[agent, k] == _ZERO)
-        if waits and t.locals[local_of(t, states, at, np.uint64(agent)), FLAGS] & np.uint64(LANDED) == _ZERO:
+            waits = waits or (t.asked[agent, k] != _ZERO and states[word_at(at, k)] & t.asked[agent, k] == _ZERO)
+        if waits and _flags(t, local_of(t, states, at, np.uint64(agent))) & np.uint64(LANDED) == _ZERO:
             return False
     return True
 
@@ -247,7 +266,7 @@ def _eager_agent(t: Tables, states: U64, at: Word) -> Word:
     # The first agent whose next step is nobody else's matter, or the number of agents.
     for agent in range(t.agents.shape[0]):
         local = local_of(t, states, at, np.uint64(agent))
-        if t.locals[local, FLAGS] & np.uint64(EAGER):
+        if _flags(t, local) & np.uint64(EAGER):
             return np.uint64(agent)
     return np.uint64(t.agents.shape[0])
 
@@ -263,10 +282,11 @@ def _keys(t: Tables, y: Symmetry, states: U64, at: Word) -> None:
         key = y.kinds[local, 0] << np.uint64(24)
         if agent > 0:
             for bit in range(y.bits.shape[0]):
-                key |= ((states[at, y.bits[bit, agent, 0]] >> y.bits[bit, agent, 1]) & _ONE) << np.uint64(bit)
+                key |= ((states[word_at(at, y.bits[bit, agent, 0])] >> y.bits[bit, agent, 1]) & _ONE) << np.uint64(bit)
         y.keys[agent] |= key
         for one in range(1, 3):
-            y.keys[y.kinds[local, one]] |= _ONE << np.uint64(8 if agent else 8 + one)
+            if y.kinds[local, one] != _ZERO:
+                y.keys[y.kinds[local, one]] |= _ONE << np.uint64(8 if agent else 8 + one)
     for number in range(y.cells.shape[0]):
         cell = y.cells[number]
         value = cell[3] + _field(states, at, cell[0], cell[1], cell[2])
@@ -295,8 +315,8 @@ def _sorted(y: Symmetry, count: Word) -> bool:
 
 
 @compiled
-def _put(states: U64, at: Word, word: Word, shift: Word, value: Word) -> None:
-    states[at, word] |= value << shift
+def _put(scratch: U64, word: Word, shift: Word, value: Word) -> None:
+    scratch[0, word] |= value << shift
 
 
 @compiled
@@ -307,7 +327,7 @@ def canonical(t: Tables, y: Symmetry, states: U64, at: Word, scratch: U64) -> No
     if _sorted(y, count):
         return
     for k in range(WORDS):
-        scratch[0, k] = states[at, k] & y.rest[k]
+        scratch[0, k] = states[word_at(at, k)] & y.rest[k]
     wide = np.uint64(count)
     for agent in range(count):
         local = local_of(t, states, at, np.uint64(agent))
@@ -315,19 +335,19 @@ def canonical(t: Tables, y: Symmetry, states: U64, at: Word, scratch: U64) -> No
         to = t.agents[y.order[agent]]
         row = y.starts[y.order[agent], kind[0]] + y.order[kind[1]] + wide * y.order[kind[2]]
         word = (to >> np.uint64(PLACE_WORD)) & np.uint64(255)
-        _put(scratch, _ZERO, word, to & np.uint64(63), y.renamed[row])
+        _put(scratch, word, to & np.uint64(63), y.renamed[row])
     for bit in range(y.bits.shape[0]):
         for agent in range(1, count):
-            value = (states[at, y.bits[bit, agent, 0]] >> y.bits[bit, agent, 1]) & _ONE
+            value = (states[word_at(at, y.bits[bit, agent, 0])] >> y.bits[bit, agent, 1]) & _ONE
             to = y.bits[bit, y.order[agent]]
-            _put(scratch, _ZERO, to[0], to[1], value)
+            _put(scratch, to[0], to[1], value)
     for number in range(y.cells.shape[0]):
         cell = y.cells[number]
         value = y.values[cell[3] + _field(states, at, cell[0], cell[1], cell[2])]
         row = cell[4] + value[0] * wide + y.order[value[1]]
-        _put(scratch, _ZERO, cell[0], cell[1], y.renamed[row])
+        _put(scratch, cell[0], cell[1], y.renamed[row])
     for k in range(WORDS):
-        states[at, k] = scratch[0, k]
+        states[word_at(at, k)] = scratch[0, k]
 
 
 @compiled
@@ -336,16 +356,16 @@ def _put_successor(t: Tables, batch: U64, rows: U64, to: Word, states: U64, at: 
     step = row * np.uint64(STEP)
     other = t.steps[step + np.uint64(2 * WORDS)]
     for k in range(WORDS):
-        word = (states[at, k] & t.steps[step + np.uint64(k)]) | t.steps[step + np.uint64(WORDS + k)]
-        batch[to, k] = word
-        other |= word ^ states[at, k]
+        word = (states[word_at(at, k)] & t.steps[step + np.uint64(k)]) | t.steps[step + np.uint64(WORDS + k)]
+        batch[word_at(to, k)] = word
+        other |= word ^ states[word_at(at, k)]
     rows[to] = row
     return to + np.uint64(other != _ZERO)
 
 
 @compiled
 def _gather_of(t: Tables, states: U64, at: Word, batch: U64, rows: U64, to: Word, local: Word, last: Word) -> Word:
-    for act in range(t.locals[local, ACTS], t.locals[local, last]):
+    for act in range(t.locals[local * _LOCAL + np.uint64(ACTS)], t.locals[local * _LOCAL + last]):
         if _may(t.acts[act], states, at):
             to = _put_successor(t, batch, rows, to, states, at, step_of(t, t.acts[act], states, at))
     return to
@@ -381,7 +401,7 @@ def gather(t: Tables, y: Symmetry, states: U64, at: Word, batch: U64, rows: U64,
 def _same(table: U64, slot: Word, states: U64, at: Word) -> bool:
     same = True
     for k in range(WORDS):
-        same = same and table[slot, k] == states[at, k]
+        same = same and table[word_at(slot, k)] == states[word_at(at, k)]
     return same
 
 
@@ -389,19 +409,19 @@ def _same(table: U64, slot: Word, states: U64, at: Word) -> bool:
 def _claimed(table: U64, states: U64, at: Word, slot: Word) -> bool:
     # Puts a state into a table that others write too; says whether it was not there. A slot is busy while the words of
     # a state are written into it, the first one last.
-    size = np.uint64(table.shape[0])
+    size = rows_of(table)
     while True:
-        word = load(table, slot)
+        word = load(table, word_at(slot, 0))
         if word == _ZERO:
-            word = exchange(table, slot, _ZERO, states[at, 0] if WORDS == 1 else _BUSY)
+            word = exchange(table, word_at(slot, 0), _ZERO, states[word_at(at, 0)] if WORDS == 1 else _BUSY)
             if word == _ZERO:
                 for k in range(1, WORDS):
-                    table[slot, k] = states[at, k]
+                    table[word_at(slot, k)] = states[word_at(at, k)]
                 if WORDS > 1:
-                    store(table, slot, states[at, 0])
+                    store(table, word_at(slot, 0), states[word_at(at, 0)])
                 return True
         while word == _BUSY:
-            word = load(table, slot)
+            word = load(table, word_at(slot, 0))
         if _same(table, slot, states, at):
             return False
         slot += _ONE
@@ -417,7 +437,7 @@ def _flush_shared(room: Room, pending: Word) -> None:
         at = np.uint64(number)
         if _claimed(room.table, room.batch, at, room.slots[at]):
             for k in range(WORDS):
-                room.following[new, k] = room.batch[at, k]
+                room.following[word_at(new, k)] = room.batch[word_at(at, k)]
             new += _ONE
     counters[USED] += new - counters[NEXT]
     counters[NEXT] = new
@@ -426,15 +446,15 @@ def _flush_shared(room: Room, pending: Word) -> None:
 @compiled
 def _flush(room: Room, pending: Word) -> None:
     table, batch, counters = room.table, room.batch, room.counters
-    size, new = np.uint64(table.shape[0]), counters[NEXT]
+    size, new = rows_of(table), counters[NEXT]
     for number in range(pending):
         at = np.uint64(number)
         slot = room.slots[at]
         while not _same(table, slot, batch, at):
-            if table[slot, 0] == _ZERO:
+            if table[word_at(slot, 0)] == _ZERO:
                 for k in range(WORDS):
-                    table[slot, k] = batch[at, k]
-                    room.following[new, k] = batch[at, k]
+                    table[word_at(slot, k)] = batch[word_at(at, k)]
+                    room.following[word_at(new, k)] = batch[word_at(at, k)]
                 new += _ONE
                 break
             slot += _ONE
@@ -446,8 +466,8 @@ def _flush(room: Room, pending: Word) -> None:
 
 @compiled
 def _full(room: Room, ahead: Word, limit: Word) -> bool:
-    counters = room.counters
-    return np.int64(counters[USED]) + ahead > limit or np.int64(counters[NEXT]) + ahead > room.following.shape[0]
+    used, following = np.int64(room.counters[USED]), np.int64(room.counters[NEXT])
+    return used + ahead > limit or following + ahead > np.int64(rows_of(room.following))
 
 
 @compiled
@@ -469,7 +489,7 @@ def expand(
     number of successors that a state may have), or when a step is wrong whose kind is among those to stop at. The table
     may be ``shared`` with others that expand states of this level; all else is one's own.
     """
-    size = np.uint64(room.table.shape[0])
+    size = rows_of(room.table)
     alike = y.kinds.shape[0] > 0
     pending: Any = _ZERO
     number, stop = start, False
@@ -489,7 +509,7 @@ def expand(
                 canonical(t, y, room.batch, one, room.found)
             slot = hashed(room.batch, one, size)
             room.slots[one] = slot
-            prefetch(room.table, slot)
+            prefetch(room.table, word_at(slot, 0))
         room.counters[TRANSITIONS] += pending - before
         room.counters[LANDINGS] += landings
         number += 1
@@ -503,47 +523,51 @@ def expand(
 
 
 @compiled
-def rehash(table: U64, into: U64) -> None:
-    """Put all states of a table into another one, which is empty and has room."""
-    size = np.uint64(into.shape[0])
-    for number in range(table.shape[0]):
+def rehash(table: U64, into: U64, start: Word, end: Word, shared: bool) -> None:
+    """Put some states of a table into another one, which has room; others may put theirs there too if it is shared."""
+    size = rows_of(into)
+    for number in range(start, end):
         at = np.uint64(number)
-        if table[at, 0] != _ZERO:
-            slot = place(into, table, at, hashed(table, at, size))
-            for k in range(WORDS):
-                into[slot, k] = table[at, k]
+        if table[word_at(at, 0)] == _ZERO:
+            continue
+        if shared:
+            _claimed(into, table, at, hashed(table, at, size))
+            continue
+        slot = place(into, table, at, hashed(table, at, size))
+        for k in range(WORDS):
+            into[word_at(slot, k)] = table[word_at(at, k)]
 
 
 @compiled
 def insert(table: U64, states: U64, at: Word) -> bool:
     """Put one state into a table; say whether it was not there."""
-    slot = place(table, states, at, hashed(states, at, np.uint64(table.shape[0])))
-    new = table[slot, 0] == _ZERO
+    slot = place(table, states, at, hashed(states, at, rows_of(table)))
+    new = table[word_at(slot, 0)] == _ZERO
     for k in range(WORDS):
-        table[slot, k] = states[at, k]
+        table[word_at(slot, k)] = states[word_at(at, k)]
     return new
 
 
 @compiled
 def origin(t: Tables, y: Symmetry, room: Room, states: U64, goal: U64, reducing: bool) -> Word:
     """Return the number of the first state with a step to ``goal``, or of states when there is none."""
-    for number in range(states.shape[0]):
+    for number in range(np.int64(rows_of(states))):
         for one in range(gather(t, y, states, np.uint64(number), room.batch, room.rows, _ZERO, reducing)):
             if y.kinds.shape[0] > 0:
                 canonical(t, y, room.batch, np.uint64(one), room.found)
             same = True
             for k in range(WORDS):
-                same = same and room.batch[one, k] == goal[0, k]
+                same = same and room.batch[word_at(one, k)] == goal[word_at(0, k)]
             if same:
                 return number
-    return states.shape[0]
+    return np.int64(rows_of(states))
 
 
 @compiled
 def _comes(t: Tables, y: Symmetry, room: Room, marks: U8, states: U64, at: Word, reducing: bool) -> bool:
     if reached(t, states, at):
         return True
-    size = np.uint64(room.table.shape[0])
+    size = rows_of(room.table)
     for number in range(gather(t, y, states, at, room.batch, room.rows, _ZERO, reducing)):
         one = np.uint64(number)
         if y.kinds.shape[0] > 0:
@@ -556,9 +580,9 @@ def _comes(t: Tables, y: Symmetry, room: Room, marks: U8, states: U64, at: Word,
 @compiled
 def mark(t: Tables, y: Symmetry, room: Room, marks: U8, states: U64, reducing: bool) -> Word:
     """Mark those states of a level from which the goal or a marked state is reached; return how many are new."""
-    size = np.uint64(room.table.shape[0])
+    size = rows_of(room.table)
     new = 0
-    for number in range(states.shape[0] - 1, -1, -1):
+    for number in range(np.int64(rows_of(states)) - 1, -1, -1):
         at = np.uint64(number)
         slot = place(room.table, states, at, hashed(states, at, size))
         if marks[slot] == 0 and _comes(t, y, room, marks, states, at, reducing):
@@ -570,9 +594,9 @@ def mark(t: Tables, y: Symmetry, room: Room, marks: U8, states: U64, reducing: b
 @compiled
 def unmarked(table: U64, marks: U8, states: U64) -> Word:
     """Return the number of the first state of a level that is not marked, or of states when all are."""
-    size = np.uint64(table.shape[0])
-    for number in range(states.shape[0]):
+    size = rows_of(table)
+    for number in range(np.int64(rows_of(states))):
         at = np.uint64(number)
         if marks[place(table, states, at, hashed(states, at, size))] == 0:
             return number
-    return states.shape[0]
+    return np.int64(rows_of(states))

@@ -137,7 +137,7 @@ class _Packer:
         return Packed(
             self.layout,
             np.array(agents, np.uint64),
-            _array(self.locals, 4),
+            np.array(self.locals, np.uint64).reshape(-1),
             np.array(self.ones, np.uint64),
             _array(self.acts, 2 * words + 3),
             _array(self.cells, 2),
@@ -206,8 +206,11 @@ class _Packer:
             stride <<= field.bits
         self.acts.append([*guard, *value, first.place(base), more, len(self.cells)])
         self.moves.append((agent, local, move))
-        for numbers in itertools.product(*(range(1 << layout.cells[cell].bits) for cell in reversed(cells))):
-            self._step(agent, move, dict(zip(cells, reversed(numbers), strict=True)), checks)
+        alone = {cell: self.values[cell][0] for cell in move.cells}
+        for values in itertools.product(*(self._choices(cell) for cell in reversed(cells))):
+            found = [value for value in reversed(values) if value is not None]
+            known = alone | dict(zip(cells, found, strict=True)) if len(found) == len(cells) else None
+            self._step(agent, move, known, checks)
 
     def _cells(self, move: Move, checks: Iterable[tuple[Check, ...]]) -> list[Cell]:
         # Those that the step reads, and those that are looked at to judge it, as long as their values are not too many.
@@ -221,6 +224,11 @@ class _Packer:
                 bits += more
         return cells
 
+    def _choices(self, cell: Cell) -> list[int | None]:
+        # The value that each number in a cell stands for.
+        known = self.values[cell]
+        return [*known, *[None] * ((1 << self.layout.cells[cell].bits) - len(known))]
+
     def _guard(self, request: int | None) -> list[tuple[Field, int]]:
         requests = range(len(self.known.setup.requests))
         if request is None:
@@ -231,14 +239,12 @@ class _Packer:
         zero = [(self.layout.cells[LEFT, number], 0) for number in before]
         return [*zero, (self.layout.cells[LEFT, request], 1)]
 
-    def _step(self, agent: int, move: Move, numbers: dict[Cell, int], checks: dict[int, tuple[Check, ...]]) -> None:
+    def _step(
+        self, agent: int, move: Move, known: dict[Cell, int] | None, checks: dict[int, tuple[Check, ...]]
+    ) -> None:
         act = len(self.acts) - 1
-        if any(number >= len(self.values[cell]) for cell, number in numbers.items()):
-            self._nothing(act)
-            return
-        known = {cell: self.values[cell][numbers.get(cell, 0)] for cell in (*numbers, *move.cells)}
-        outcome = move.outcomes.get(tuple(known[cell] for cell in move.cells))
-        if outcome is None:
+        outcome = move.outcomes.get(tuple(known[cell] for cell in move.cells)) if known is not None else None
+        if known is None or outcome is None:
             self._nothing(act)
             return
         if outcome.local not in self.known.locals[agent]:

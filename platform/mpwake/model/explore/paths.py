@@ -10,7 +10,7 @@ import numpy as np
 from mpwake.model.explore.engine import BATCH, U64
 from mpwake.model.explore.local import Action, Local, Outcome
 from mpwake.model.explore.monitors import Wrong
-from mpwake.model.explore.search import Bounds, Hit, Search
+from mpwake.model.explore.search import Bounds, Hit, Search, flat
 from mpwake.model.explore.symmetry import none
 
 
@@ -38,7 +38,8 @@ def way_to(search: Search, state: U64, depth: int) -> tuple[tuple[Taken, ...], U
     """
     way = [state.reshape(1, -1).copy()]
     for level in reversed(search.levels[:depth]):
-        number = int(search.engine.origin(search.tables, search.alike, search.room, level, way[-1], search.reducing))
+        known = search.tables, search.alike, search.room, flat(level)
+        number = int(search.engine.origin(*known, flat(way[-1]), search.reducing))
         assert number < len(level)
         way.append(level[number : number + 1].copy())
     return _carried_out(search, way[::-1])
@@ -65,7 +66,8 @@ def successors(search: Search, state: U64) -> Iterator[tuple[U64, Taken]]:
     batch = np.zeros((BATCH + packed.most, packed.layout.words), np.uint64)
     rows = np.zeros(len(batch), np.uint64)
     alone = search.engine.Symmetry(*none(packed.layout.words))
-    count = search.engine.gather(search.tables, alone, state, np.uint64(0), batch, rows, np.uint64(0), False)
+    first = np.uint64(0)
+    count = search.engine.gather(search.tables, alone, flat(state), first, flat(batch), rows, first, False)
     for number in range(int(count)):
         row = int(rows[number])
         agent, local, move = packed.moves[packed.act_of[row]]
@@ -77,7 +79,7 @@ def successors(search: Search, state: U64) -> Iterator[tuple[U64, Taken]]:
 def _canonical(search: Search, state: U64) -> U64:
     one = state.copy()
     if len(search.alike.kinds):
-        search.engine.canonical(search.tables, search.alike, one, np.uint64(0), search.found.copy())
+        search.engine.canonical(search.tables, search.alike, flat(one), np.uint64(0), search.found.copy())
     return one
 
 

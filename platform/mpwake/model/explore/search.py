@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import numpy as np
@@ -39,6 +39,7 @@ LOAD = 0.7
 PART = 1 << 12
 STATES, BYTES = 1 << 40, 8 << 30
 NOTHING = np.zeros(0, np.uint64)
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -111,6 +112,11 @@ class Worker:
         return len(self.next) + more > len(self.following[0])
 
 
+def flat(states: U64) -> U64:
+    """Return states as the machine code takes them: one word after the other."""
+    return states.reshape(-1)
+
+
 class Search:
     """One search. ``levels`` are the states in the order in which they were found, where they are kept.
 
@@ -151,8 +157,8 @@ class Search:
         self.left: list[tuple[int, int]] = []
         self.incomplete = ""
         if alike:
-            self.engine.canonical(self.tables, self.alike, self.frontier, np.uint64(0), self.found)
-        self.engine.insert(self.table, self.frontier, np.uint64(0))
+            self.engine.canonical(self.tables, self.alike, flat(self.frontier), np.uint64(0), self.found)
+        self.engine.insert(flat(self.table), flat(self.frontier), np.uint64(0))
         self.workers[0].counters[USED] = 1
 
     def _counted(self, what: int) -> int:
@@ -195,7 +201,9 @@ class Search:
         return self._room(self.workers[0])
 
     def _room(self, one: Worker) -> Any:
-        return self.engine.Room(self.table, one.following[0], one.batch, one.rows, one.slots, one.counters, one.found)
+        return self.engine.Room(
+            flat(self.table), flat(one.following[0]), flat(one.batch), one.rows, one.slots, one.counters, one.found
+        )
 
     def run(self, listener: Listener | None = None) -> None:
         """Search until all was seen, something is wrong that ends it, or a bound is reached."""
@@ -250,17 +258,21 @@ class Search:
         room = (int(LOAD * len(self.table)) - self.states) // len(parts)
         shared = len(parts) > 1
 
-        def work(one: Worker, start: int, end: int) -> tuple[int, int]:
+        def work(start: int, end: int, one: Worker) -> tuple[int, int]:
             limit = int(one.counters[USED]) + room
-            known = self.tables, one.alike, self._room(one), self.frontier
+            known = self.tables, one.alike, self._room(one), flat(self.frontier)
             return int(self.engine.expand(*known, start, end, limit, self.packed.most, self.reducing, shared)), end
 
-        if shared:
-            with ThreadPoolExecutor(len(parts)) as pool:
-                left = list(pool.map(work, self.workers, *zip(*parts, strict=True)))
-        else:
-            left = [work(self.workers[0], *parts[0])]
+        left = self._together(work, [(*part, one) for part, one in zip(parts, self.workers, strict=False)])
         return [(start, end) for start, end in left if start < end]
+
+    @staticmethod
+    def _together(work: Callable[..., T], parts: list[tuple[Any, ...]]) -> list[T]:
+        # Does some work, each part in a thread of its own where they are several.
+        if len(parts) == 1:
+            return [work(*parts[0])]
+        with ThreadPoolExecutor(len(parts)) as pool:
+            return list(pool.map(work, *zip(*parts, strict=True)))
 
     def _next(self) -> U64:
         # The states of the next level. Where they are many, they stay where they are, and the thread gets other room.
@@ -293,8 +305,18 @@ class Search:
         if not short and not self.incomplete:
             table = zeros(2 * len(self.table) + 2 * most, self.table.shape[1])
             if self._fits(table.nbytes):
-                self.engine.rehash(self.table, table)
-                self.table = table
+                self._rehash(table)
+
+    def _rehash(self, table: U64) -> None:
+        # Moves all states into a larger table; each thread those of a part of the old one.
+        old, count = flat(self.table), len(self.workers) if len(self.table) > CHUNK else 1
+        ends = [len(self.table) * number // count for number in range(count + 1)]
+
+        def move(start: int, end: int) -> None:
+            self.engine.rehash(old, flat(table), start, end, count > 1)
+
+        self._together(move, list(itertools.pairwise(ends)))
+        self.table = table
 
     @property
     def digest(self) -> str:
@@ -351,7 +373,7 @@ class Search:
         one.following[0] = np.zeros((len(parts["following"]) + more, self.table.shape[1]), np.uint64)
         one.following[0][: len(parts["following"])] = parts["following"]
         self.table = np.zeros((int(len(parts["table"]) / LOAD) + 2 * more, self.table.shape[1]), np.uint64)
-        self.engine.rehash(parts["table"], self.table)
+        self.engine.rehash(flat(parts["table"]), flat(self.table), 0, len(parts["table"]), False)
         self._note()
 
     def _fits(self, more: int) -> bool:

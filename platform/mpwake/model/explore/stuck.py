@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpwake.model.explore.engine import U64
-from mpwake.model.explore.search import Search
+from mpwake.model.explore.search import Search, flat
 
 
 def first_stuck(search: Search) -> tuple[int, U64] | None:
@@ -18,11 +18,11 @@ def first_stuck(search: Search) -> tuple[int, U64] | None:
     new = 1
     while new:
         new = sum(
-            int(engine.mark(search.tables, search.alike, search.room, marks, level, reducing))
+            int(engine.mark(search.tables, search.alike, search.room, marks, flat(level), reducing))
             for level in reversed(search.levels)
         )
     for depth, level in enumerate(search.levels):
-        number = int(engine.unmarked(search.table, marks, level))
+        number = int(engine.unmarked(flat(search.table), marks, flat(level)))
         if number < len(level):
             return depth, level[number]
     return None
