@@ -21,7 +21,7 @@ from mpwake.fuzz.inputs import READERS, Reader, examined, input_job
 from mpwake.fuzz.jobs import job_named
 from mpwake.fuzz.judge import COMPARED, WOKEN
 from mpwake.fuzz.loops import of_model, phrase
-from mpwake.fuzz.problem import BREAKS, Examined, Job, Problem, new_ones, shape_of
+from mpwake.fuzz.problem import BREAKS, Examined, Job, Problem, drawn, new_ones, shape_of
 from mpwake.fuzz.reference import differences, outcome
 from mpwake.fuzz.run import SUMMARY, Campaign, Wanted, run, taken_up
 from mpwake.model.probe import Probe, Request, Schedule, agent, trial
@@ -57,7 +57,7 @@ JOB = Job(
     name="lists",
     about="numbers",
     digest="1",
-    strategy=st.lists(st.integers(0, 5000), max_size=8),
+    search=drawn(st.lists(st.integers(0, 5000), max_size=8)),
     examine=examine,
     told=lambda example: (f"{example}",),
     size=lambda example: (len(example), sum(example)),
@@ -197,7 +197,7 @@ def test_what_hypothesis_leaves_in_is_left_out():
     def shorter(example):
         yield from ([*example[:at], *example[at + 1 :]] for at in range(len(example)))
 
-    fixed = attrs.evolve(JOB, strategy=st.just([1000, 7, 7]), simpler=shorter)
+    fixed = attrs.evolve(JOB, search=drawn(st.just([1000, 7, 7])), simpler=shorter)
     assert told(carried_out(fixed)) == {BIG: [1000]}
 
 

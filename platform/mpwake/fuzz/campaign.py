@@ -13,10 +13,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import SkipTest
 
 import attrs
-import hypothesis
-from hypothesis import HealthCheck, Phase, Verbosity, given, note, settings, target
+from hypothesis import HealthCheck, Phase, Verbosity, note, settings, target
 from hypothesis.errors import Flaky, StopTest, Unsatisfiable
 
 from mpwake.fuzz.database import Apart, database_of
@@ -131,7 +131,7 @@ class Worker:
         broken: ToolError | None = None
         self.seed, self.guided = seed_of(self.task, number), number % 2 == 1
         try:
-            self._search(first=number == self.task.first)
+            self._search(number)
         except Over:
             over = True
         except ToolError as error:
@@ -185,15 +185,20 @@ class Worker:
     def _late(self) -> bool:
         return self.stops() or (self.task.until is not None and time.monotonic() >= self.task.until)
 
-    def _search(self, first: bool) -> None:
-        # One worker tries what is kept; the others would try the same.
-        replays = (Phase.reuse,) if first and not self.task.known and self.task.worker == 0 else ()
-        database = Apart(database_of(self.task.database))
+    def _search(self, number: int) -> None:
         examples = ROUND if self.task.examples is None else min(ROUND, self.task.examples - self.counted)
+        # One worker tries what is kept, before anything is drawn; the others would try the same.
+        if number == self.task.first and not self.task.known and self.task.worker == 0:
+            with contextlib.suppress(SkipTest):  # says Hypothesis where nothing is kept
+                self._searched(number, examples, Phase.reuse)
         self.counted += examples
+        self._searched(number, examples, Phase.generate, Phase.target)
+
+    def _searched(self, number: int, examples: int, *phases: Phase) -> None:
+        database = Apart(database_of(self.task.database))
         how = settings(
             max_examples=examples,
-            phases=(Phase.explicit, *replays, Phase.generate, Phase.target, Phase.shrink),
+            phases=(Phase.explicit, *phases, Phase.shrink),
             database=database,
             deadline=None,
             derandomize=False,
@@ -202,16 +207,9 @@ class Worker:
             print_blob=False,
             report_multiple_bugs=True,
         )
-
-        @how  # after the seed, which would take the database away
-        @hypothesis.seed(self.seed)
-        @given(self.job.strategy)
-        def examine(example: object) -> None:
-            self._examine(example)
-
         try:
             with contextlib.redirect_stdout(io.StringIO()), seeded_alone():
-                examine()
+                self.job.search(self._examine, how, self.seed, number)
         finally:
             database.keep()
 

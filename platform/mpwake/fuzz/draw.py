@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import attrs
@@ -78,14 +77,6 @@ class Case:
 CLEAR, SETTLED = Request("clear"), Request("settle", 0, 400)
 # Whom something is done to: the number of a processor, modulo how many there are, or one of these words.
 WHOM = ("all", "nobody", "next", "zero", "low byte", "low word", "high bit", "reversed")
-_OPS = (*TARGETED, "command", "clear", "settle", "stale", "byte", "id", "vector", "reserved")
-_VALUES: dict[str, tuple[int, ...]] = {
-    "settle": (100, 0, 400),
-    "reserved": (1, 0, 0x8000),
-    "byte": (1, 2, 3, 0x101),
-    "reset": CR4,
-    "again": CR4,
-}
 
 
 @attrs.frozen
@@ -127,96 +118,6 @@ def weighted(*choices: tuple[int, st.SearchStrategy[T]]) -> st.SearchStrategy[T]
     return st.sampled_from(range(len(several))).flatmap(several.__getitem__)
 
 
-def _steps(ops: tuple[str, ...], cr4: bool) -> st.SearchStrategy[Step]:
-    own = st.integers(0, MOST - 1)
-    whom = weighted((3, own), (1, st.sampled_from(WHOM)))
-    number = st.sampled_from(COMMANDS) | st.integers(0, 0xFFFF)
-    values: dict[str, st.SearchStrategy[int]] = {op: st.sampled_from(some) for op, some in _VALUES.items()}
-    values |= {"command": number, "stale": number}
-    values |= {} if cr4 else {"reset": st.just(0), "again": st.just(0)}
-    return st.one_of(*(st.builds(Step, st.just(op), whom, values.get(op, st.just(0))) for op in ops))
-
-
-def _in_order(ids: tuple[int, ...], order: list[int]) -> tuple[int, ...]:
-    return tuple(sorted(ids, key=lambda one: order[ids.index(one) % len(order)]))
-
-
-def _woken(ids: tuple[int, ...], order: list[int], ops: list[str]) -> tuple[Request, ...]:
-    named = zip(_in_order(ids, order), (ops * MOST)[: len(ids)], strict=True)
-    return (*(Request(op, one) for one, op in named), SETTLED)
-
-
-def _cleared(ids: tuple[int, ...], odd: list[Step]) -> tuple[Request, ...]:
-    # Something odd, taken back; then everybody else is woken: who was lost by it is seen.
-    some = tuple(request for one in odd for request in one.requests(ids))
-    rest = [one for one in ids if not any(done.op == "wake" and done.id == one for done in some)]
-    return (*some, CLEAR, *(request for one in rest for request in (Request("wake", one), CLEAR)))
-
-
-def _turned(ids: tuple[int, ...], op: str) -> tuple[Request, ...]:
-    # One processor is spoken of, and another is woken, over and over: where a loop reads the fields of two commands.
-    turns = (request for one in ids[1:] for request in (Request(op, ids[0]), Request("wake", one)))
-    return (*turns, Request("wake", ids[0]), SETTLED)
-
-
-def _again(ids: tuple[int, ...], woken: int, cr4: int) -> tuple[Request, ...]:
-    # Some are woken, the first of them comes back and is tested, and those that are left are woken.
-    some = ids[: 1 + woken % len(ids)]
-    back = (Request("reset", ids[0], cr4), Request("test", ids[0]), CLEAR)
-    rest = ids[len(some) :] or ids[:1]
-    return (*(Request("wake", one) for one in some), SETTLED, *back, *(Request("wake", one) for one in rest), SETTLED)
-
-
-def _twice(ids: tuple[int, ...], op: str) -> tuple[Request, ...]:
-    return (Request("wake", ids[0]), SETTLED, Request(op, ids[0]), SETTLED)
-
-
-def _single(ids: tuple[int, ...], op: str, whom: int | str) -> tuple[Request, ...]:
-    return (*Step(op, whom).requests(ids), SETTLED)
-
-
-def _free(ids: tuple[int, ...], steps: list[Step]) -> tuple[Request, ...]:
-    return tuple(request for one in steps for request in one.requests(ids))[: 2 * LONGEST]
-
-
-Script = tuple[Callable[..., tuple[Request, ...]], tuple[Any, ...]]
-
-
-def _scripts(can: Can) -> st.SearchStrategy[Script]:
-    def script(make: Callable[..., tuple[Request, ...]], *parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Script]:
-        return st.tuples(st.just(make), st.tuples(*parts))
-
-    own = st.integers(0, MOST - 1)
-    command = st.sampled_from(COMMANDS) | st.integers(0, 0xFFFF)
-    commands = st.lists(st.builds(Step, st.just("command"), own, command), min_size=1, max_size=3)
-    odd = st.sampled_from(
-        (
-            [Step("wake", "all")],
-            [Step("test", 0)],
-            [Step("command", 0, 2)],
-            [Step("test", "next")],
-            [Step("fields", 0)],
-            [Step("command", 0, 0x100), Step("command", 1, 0x101)],
-            [Step("reserved", 0, 1), Step("wake", 0), Step("reserved")],
-        )
-    )
-    every = (*_OPS, "reset", "again") if can.reset else _OPS
-    ops = st.lists(st.sampled_from(("wake", "overwrite")), min_size=1, max_size=MOST)
-    bits = st.just(0) | st.sampled_from(CR4) if can.cr4 else st.just(0)
-    in_turn = script(_woken, st.just([0, 1, 2, 3]), st.just(["wake"]))
-    return weighted(
-        (4, script(_free, st.lists(_steps(every, can.cr4), min_size=1, max_size=LONGEST))),
-        (1, script(_single, st.sampled_from(("wake", "overwrite", "test")), own | st.just("all"))),
-        (4, in_turn),
-        (2, script(_woken, st.permutations((0, 1, 2, 3)), st.just(["wake"]) | ops)),
-        (1, script(_cleared, commands)),
-        (2, script(_cleared, odd)),
-        (2, script(_turned, st.sampled_from(("test", "fields")))),
-        (1, script(_twice, st.sampled_from(("wake", "test", "fields")))),
-        *([(2, script(_again, own, bits))] if can.reset else []),
-    )
-
-
 @functools.cache
 def _ids(can: Can) -> st.SearchStrategy[tuple[int, ...]]:
     dense = st.sampled_from([tuple(range(1, count + 1)) for count in range(1, MOST + 1)])
@@ -246,7 +147,7 @@ def _disturbances(can: Can) -> st.SearchStrategy[Disturbance]:
         kinds.append((1, st.tuples(st.just("holds"), steps)))
     if can.pauses:
         pause = st.tuples(
-            st.sampled_from(POINTS), st.sampled_from((1000, 40, 12)), st.none() | st.integers(0, MOST - 1)
+            st.sampled_from(POINTS), st.sampled_from((1000, 40, 18, 12)), st.none() | st.integers(0, MOST - 1)
         )
         pauses = st.tuples(st.just("pauses"), st.lists(pause, min_size=1, max_size=2))
         kinds += [(3, pauses), (1, st.just(("events", False)))]
@@ -279,11 +180,10 @@ POISONED = (Poison(16, 2032, 0xA5),)
 
 
 @attrs.frozen
-class Parts:
-    """What a trial is drawn from."""
+class Setting:
+    """In what a trial is done: who is parked, what else happens, under which schedule."""
 
     ids: tuple[int, ...]
-    script: Script
     place: int
     disturbance: Disturbance
     poison: tuple[Poison, ...]
@@ -291,37 +191,37 @@ class Parts:
     strict: bool
 
 
-def cases(can: Can) -> st.SearchStrategy[Case]:
-    """Draw a trial of an AP loop: any order of what a tester can do, honest or hostile hosts, any schedule."""
+@functools.cache
+def settings_of(can: Can) -> st.SearchStrategy[Setting]:
+    """Draw what a trial is done in: honest or hostile hosts, any schedule."""
     schedule = st.builds(
         Schedule,
         memory=st.sampled_from(can.memories),
         seed=st.integers(0, (1 << 32) - 1),
-        engine=st.sampled_from(("events", "events", "ticks") if can.ticks else ("events",)),
+        engine=st.sampled_from(("events", "ticks") if can.ticks else ("events",)),
     )
     return st.builds(
-        Parts,
+        Setting,
         _ids(can),
-        _scripts(can),
         st.sampled_from(PLACES),
         _disturbances(can),
         st.sampled_from(((), (), POISONED)),
         schedule,
         st.booleans().map(lambda lenient: not (can.lenient and lenient)),
-    ).map(_case)
+    )
 
 
-def _case(parts: Parts) -> Case:
-    make, drawn = parts.script
-    requests = placed(make(parts.ids, *drawn), parts.place)
-    host, poison, schedule = _host(parts.ids, parts.disturbance), parts.poison, parts.schedule
+def case_of(setting: Setting, requests: tuple[Request, ...]) -> Case:
+    """Return the trial in which these requests are made."""
+    requests = placed(requests, setting.place)
+    host, poison, schedule = _host(setting.ids, setting.disturbance), setting.poison, setting.schedule
     if host.seeds:
         requests, poison = (SETTLED, *requests), SEED
     longest = max((one.steps for one in host.pauses), default=0)
     if longest > SHORT:  # tick by tick the budget would be spent on waiting
         schedule = attrs.evolve(schedule, engine="events")
     patience = LONG_PATIENCE if longest > SHORT else SHORT_PATIENCE if longest else PATIENCE
-    return Case(Probe(SAYS, parts.ids, requests, poison, host=host, patience=patience), schedule, parts.strict)
+    return Case(Probe(SAYS, setting.ids, requests, poison, host=host, patience=patience), schedule, setting.strict)
 
 
 @st.composite

@@ -29,7 +29,7 @@ from mpwake.fuzz.binding import complaints_of_dtschema
 from mpwake.fuzz.explained import told_apart
 from mpwake.fuzz.fwts import asked_fwts, false_alarm, ours_for, type_of
 from mpwake.fuzz.others import entries_of_iasl, rewritten_by_dtc
-from mpwake.fuzz.problem import BREAKS, Examined, Job, Problem, shape_of
+from mpwake.fuzz.problem import BREAKS, Examined, Job, Problem, drawn, shape_of
 from mpwake.fuzz.write import atomically, save
 from mpwake.model.scenario import Drawn, Interleaving, Origin, Reading, ScenarioFile
 from mpwake.spec import document
@@ -319,7 +319,7 @@ def input_job(name: str) -> Job:
         name=name,
         about="a result or the reader's own error, in bounded time",
         digest="",
-        strategy=one.strategy(),
+        search=drawn(one.strategy()),
         examine=lambda data: examined(one, data),
         told=told,
         size=lambda data: (len(data), sum(data)),

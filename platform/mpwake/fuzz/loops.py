@@ -11,9 +11,10 @@ import attrs
 from mpwake.checks.situations import Plan, plan_of
 from mpwake.checks.traffic import told
 from mpwake.evidence.trace import Trace
-from mpwake.fuzz.draw import Can, Case, cases
+from mpwake.fuzz.draw import LONGEST, Can, Case
 from mpwake.fuzz.judge import COMPARED, WOKEN, of_receiver
-from mpwake.fuzz.problem import BROKEN, Examined, Job, Problem, shape_of
+from mpwake.fuzz.machine import machine_of
+from mpwake.fuzz.problem import BROKEN, Examined, Job, Problem, driven, shape_of
 from mpwake.fuzz.reference import reference_of
 from mpwake.fuzz.write import feature_of, of_receivers, save
 from mpwake.model.environment import Host
@@ -29,6 +30,8 @@ from mpwake.targets.model import Driver
 T = TypeVar("T")
 Play = Callable[[Case], Trace]
 OFTEN = 2
+# How many steps the trials of a round have, the opening among them.
+STEPS = (1, 4, 1, 1 + LONGEST, 1)
 UNSTEADY = "a real processor did not show again what it showed"
 _WORDS = {
     "wake": "wakes {id:#x} at {value:#x}",
@@ -251,7 +254,7 @@ def job_of(loop: Loop, digest: str) -> Job:
         about=f"receiver, held against {loop.edition.value} and beside the loop {reference_of(loop.edition)}",
         digest=" ".join((digest, *options)),
         options=options,
-        strategy=cases(loop.can),
+        search=driven(machine_of(loop.can), STEPS),
         examine=loop.examine,
         told=loop.told,
         size=size,

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import hypothesis
+from hypothesis import Phase, given, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from hypothesis.strategies import SearchStrategy
 
 from mpwake.model.scenario import Origin
@@ -58,20 +61,57 @@ class Examined:
     depth: int = 0
 
 
+Search = Callable[[Callable[[Any], None], settings, int, int], None]
+
+
+def drawn(strategy: SearchStrategy[Any]) -> Search:
+    """Search among what a strategy draws."""
+
+    def search(take: Callable[[Any], None], how: settings, seed: int, _number: int) -> None:
+        @how  # after the seed, which would take the database away
+        @hypothesis.seed(seed)
+        @given(strategy)
+        def examine(example: object) -> None:
+            take(example)
+
+        examine()
+
+    return search
+
+
+def driven(machine: Callable[[Callable[[Any], None]], RuleBasedStateMachine], steps: Sequence[int]) -> Search:
+    """Search among what a state machine makes; it gives away what it has made.
+
+    Hypothesis makes as many steps as it may, so how many these are goes by the round. What is kept is tried again with
+    as many as it can have.
+    """
+
+    def search(take: Callable[[Any], None], how: settings, seed: int, number: int) -> None:
+        @hypothesis.seed(seed)
+        def begin() -> RuleBasedStateMachine:
+            return machine(take)
+
+        count = max(steps) if Phase.reuse in how.phases else steps[number % len(steps)]
+        run_state_machine_as_test(begin, settings=settings(how, stateful_step_count=count))  # type: ignore[arg-type]
+
+    return search
+
+
 @attrs.frozen
 class Job:
-    """What is fuzzed: how an example is drawn, examined, told of in lines, and written into a folder.
+    """What is fuzzed: how examples are searched for, examined, told of in lines, and written into a folder.
 
-    ``simpler`` yields examples with something left out that Hypothesis leaves in. ``needed`` are the things that must
-    have happened once, else nothing was shown. ``digest`` stands for the code under test, ``options`` for what was said
-    of it on the command line. ``platform`` is what its examples call their platform, where they name one. ``size``
-    orders examples; ``write`` returns the files that it made.
+    ``search`` has Hypothesis draw the examples of a round, and gives each away. ``simpler`` yields
+    examples with something left out that Hypothesis leaves in. ``needed`` are the things that must have happened once,
+    else nothing was shown. ``digest`` stands for the code under test, ``options`` for what was said of it on the
+    command line. ``platform`` is what its examples call their platform, where they name one. ``size`` orders examples;
+    ``write`` returns the files that it made.
     """
 
     name: str
     about: str
     digest: str
-    strategy: SearchStrategy[Any]
+    search: Search
     examine: Callable[[Any], Examined]
     told: Callable[[Any], Sequence[str]]
     size: Callable[[Any], tuple[int, ...]]

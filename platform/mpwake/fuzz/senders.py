@@ -12,7 +12,7 @@ from mpwake.checks.core import find
 from mpwake.evidence.trace import Trace
 from mpwake.fuzz.draw import boots, scenarios
 from mpwake.fuzz.judge import BOOTED, WOKEN, of_sender
-from mpwake.fuzz.problem import Examined, Job, Problem
+from mpwake.fuzz.problem import Examined, Job, Problem, drawn
 from mpwake.fuzz.write import feature_of, save
 from mpwake.model.boot import booted
 from mpwake.model.probe import trial
@@ -102,7 +102,7 @@ def sender_job(one: BringUp, digest: str) -> Job:
 
     What the drawn firmware publishes is of that one.
     """
-    drawn: st.SearchStrategy[ScenarioFile] = scenarios(Role.SENDER, one.platform)
+    traced: st.SearchStrategy[ScenarioFile] = scenarios(Role.SENDER, one.platform)
     options = ("--role sender", *((f"--edition {one.edition.value}",) if one.chosen else ()))
     return Job(
         name=one.name,
@@ -110,7 +110,7 @@ def sender_job(one: BringUp, digest: str) -> Job:
         digest=" ".join((digest, *options)),
         options=options,
         platform=one.platform,
-        strategy=drawn | boots(one.platform) if one.driver.system and one.edition is NEWEST else drawn,
+        search=drawn(traced | boots(one.platform) if one.driver.system and one.edition is NEWEST else traced),
         examine=one.examine,
         told=told,
         size=size,
