@@ -15,7 +15,7 @@ from hypothesis.internal.conjecture import engine, providers
 from mpwake.checks.situations import plan_of
 from mpwake.evidence.exhibit import CodecError
 from mpwake.fuzz import inputs
-from mpwake.fuzz.campaign import ROUND, Lane, Tally, Task, one_round, seed_of, work
+from mpwake.fuzz.campaign import ROUND, Found, Lane, Message, Tally, Task, one_round, seed_of, work
 from mpwake.fuzz.database import Apart, database_of
 from mpwake.fuzz.inputs import READERS, Reader, examined, input_job
 from mpwake.fuzz.jobs import job_named
@@ -253,6 +253,25 @@ def test_a_summary_tells_of_everything(tmp_path):
     assert files == {"rcv-09.json", "differs-odd-and-long.json"}
     assert json.loads((tmp_path / "rcv-09.json").read_text()) == [1000]
     assert all(one["seed"] in range(plain["rounds"]) and one["notes"] for one in plain["findings"])
+
+
+def test_the_same_of_two_causes_has_files_for_each(tmp_path):
+    campaign = Campaign(JOB, Wanted(tmp_path))
+
+    def take(*causes, size=1):
+        problem = Problem("RCV-09", BIG, "9", "less", frozenset(causes), Weight.CONFORMANCE)
+        found = Found((problem,), [*causes, size], (), (size,), 0)
+        campaign.take(Message(0, 0, 1, 0.0, Counter(), 0, (found,)))
+
+    take("a pause", size=2)
+    take("a seed")
+    take("a pause")
+    assert [one["files"] for one in summary(tmp_path)["findings"]] == [["rcv-09.json"], ["rcv-09-2.json"]]
+    kept = [json.loads((tmp_path / name).read_text()) for name in ("rcv-09.json", "rcv-09-2.json")]
+    assert kept == [["a pause", 1], ["a seed", 1]]
+    campaign = taken_up(JOB, Wanted(tmp_path))
+    take("nothing")
+    assert [one["files"] for one in summary(tmp_path)["findings"]][2:] == [["rcv-09-3.json"]]
 
 
 def test_a_campaign_goes_on_where_it_was(tmp_path):

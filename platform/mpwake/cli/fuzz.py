@@ -62,8 +62,7 @@ def finding(campaign: Campaign, one: Found) -> Iterator[str]:
         yield f"    {line}"
     yield f"  found     {one.problems[0].found}"
     yield f"  expected  {one.problems[0].expected}"
-    files = campaign.files.get(one.problems[0].key, ())
-    yield f"  files     {', '.join(str(campaign.wanted.out / name) for name in files)}"
+    yield f"  files     {', '.join(str(campaign.wanted.out / name) for name in campaign.files_of(one))}"
     yield f"  seed      {one.seed}"
 
 

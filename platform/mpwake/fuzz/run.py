@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import multiprocessing
 import queue
@@ -52,12 +53,15 @@ class Wanted:
 
 @attrs.define
 class Campaign:
-    """A campaign with everything that is known of it so far, also from before it was taken up again."""
+    """A campaign with everything that is known of it so far, also from before it was taken up again.
+
+    ``files`` are by the place of a finding among those of the tally.
+    """
 
     job: Job
     wanted: Wanted
     tally: Tally = attrs.field(factory=Tally)
-    files: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    files: dict[int, tuple[str, ...]] = attrs.field(factory=dict)
     earlier: list[dict[str, Any]] = attrs.field(factory=list)
     known: tuple[Problem, ...] = ()
     before: float = 0.0
@@ -89,8 +93,9 @@ class Campaign:
     def take(self, one: Message) -> tuple[Found, ...]:
         """Take a message in, and write what it found."""
         fresh = tuple(found for found in self.tally.add(one) if self._is_new(found))
-        for found in fresh:
-            self.files[found.problems[0].key] = self._written(found)
+        for number, found in enumerate(self.tally.found):
+            if any(one is found for one in fresh):
+                self.files[number] = self._written(number, found)
         self.save()
         return fresh
 
@@ -105,12 +110,17 @@ class Campaign:
         given = (f"--{name} {value}" for name, value in bounds.items() if value is not None)
         return " ".join(("mpwake fuzz", self.job.name, *self.job.options, f"--seed {wanted.seed}", *given))
 
-    def _written(self, found: Found) -> tuple[str, ...]:
-        key = found.problems[0].key
-        if key in self.files:
-            slug = Path(self.files[key][0]).stem
+    def files_of(self, found: Found) -> tuple[str, ...]:
+        """Return the names of a finding's files."""
+        return next((self.files[n] for n, one in enumerate(self.tally.found) if one is found and n in self.files), ())
+
+    def _written(self, number: int, found: Found) -> tuple[str, ...]:
+        if number in self.files:
+            slug = Path(self.files[number][0]).stem
         else:
-            slug = _slug(found.problems[0], {Path(name).stem for names in self.files.values() for name in names})
+            before = (name for one in self.earlier for name in one["files"])
+            names = itertools.chain(before, *self.files.values())
+            slug = _slug(found.problems[0], {Path(name).stem for name in names})
         origin = Origin(self.again, found.seed, tuple(line for line in found.notes if line.strip()))
         return self.job.write(found.example, found.problems, self.wanted.out, slug, origin)
 
@@ -148,7 +158,7 @@ class Campaign:
             "found": one.problems[0].found,
             "expected": one.problems[0].expected,
             "example": list(one.told),
-            "files": list(self.files.get(one.problems[0].key, ())),
+            "files": list(self.files_of(one)),
             "seed": one.seed,
             "again": self.again,
             "notes": list(one.notes),
@@ -199,7 +209,7 @@ def _fill(campaign: Campaign, plain: dict[str, Any]) -> None:
     campaign.earlier = list(plain["findings"])
     campaign.known = tuple(_problem_of(one) for found in campaign.earlier for one in found["problems"])
     for found in campaign.earlier:
-        campaign.files[_problem_of(found["problems"][0]).key] = tuple(map(str, found["files"]))
+        found["files"] = [str(name) for name in found["files"]]
     campaign.tally.examples, campaign.tally.rounds = int(plain["examples"]), int(plain["rounds"])
     campaign.tally.sometimes = Counter({str(name): int(count) for name, count in plain["sometimes"].items()})
     campaign.before = float(plain["seconds"])
