@@ -149,10 +149,18 @@ def spin(compiled: Compiled, aps: int, reduced: bool, limit: Limit) -> Run | Non
         return float(found[1])
 
     # SPIN counts the way into the first state too.
-    transitions = int(number("transitions")) - 1
+    states, transitions = COUNTS.get(aps, (0, 0))
     return Run(
-        int(number("states, stored")), transitions, *told[1:], int(number(r"(?:total actual )?memory usage") * MIB)
+        exactly(number("states, stored"), states),
+        exactly(number("transitions"), transitions + 1) - 1,
+        *told[1:],
+        int(number(r"(?:total actual )?memory usage") * MIB),
     )
+
+
+def exactly(told: float, known: int) -> int:
+    """Return the number that is known, where it is what SPIN tells: it prints eight digits."""
+    return known if float(f"{known:.8g}") == told else int(told)
 
 
 # C

@@ -29,6 +29,7 @@ from mpwake.model.jit import compiled
 
 WORDS = 2
 BATCH = 128
+RECENT = 15
 U64 = npt.NDArray[np.uint64]
 U8 = npt.NDArray[np.uint8]
 Word = Any  # an integer, of NumPy as plain Python runs this, of the machine when compiled
@@ -55,6 +56,7 @@ _ONE = np.uint64(1)
 _BUSY = np.uint64(1)
 _ZERO = np.uint64(0)
 _HALF = np.uint64(32)
+_OLDER = np.uint64(32 - RECENT)
 _WIDE, _LOCAL = np.uint64(WORDS), np.uint64(4)
 _K1 = np.uint64(0x9E3779B97F4A7C15)
 _K2 = np.uint64(0xD6E8FEB86659FD93)
@@ -98,7 +100,8 @@ class Symmetry(NamedTuple):
 class Room(NamedTuple):
     """What a search works in: ``found`` holds for each kind of wrong the state and the step of the first.
 
-    ``rows`` are the steps that lead to the states of ``batch``, ``slots`` where to look for these in ``table``.
+    ``rows`` are the steps that lead to the states of ``batch``, ``slots`` where to look for these in ``table``. In
+    ``recent`` are states that were looked up lately, as many as a processor's cache holds: half of all are among them.
     """
 
     table: U64
@@ -106,6 +109,7 @@ class Room(NamedTuple):
     batch: U64
     rows: U64
     slots: U64
+    recent: U64
     counters: U64
     found: U64
 
@@ -123,14 +127,19 @@ def rows_of(states: U64) -> Word:
 
 
 @compiled
-def hashed(states: U64, at: Word, size: Word) -> Word:
-    """Return the first slot of a state in a table of that size."""
+def _mixed(states: U64, at: Word) -> Word:
+    # 32 bits of a state's.
     word: Any = _ZERO
     for k in range(WORDS):
         word = (word ^ states[word_at(at, k)]) * _K1
         word ^= word >> _HALF
-    word *= _K2
-    return ((word >> _HALF) * size) >> _HALF
+    return (word * _K2) >> _HALF
+
+
+@compiled
+def hashed(states: U64, at: Word, size: Word) -> Word:
+    """Return the first slot of a state in a table of that size."""
+    return (_mixed(states, at) * size) >> _HALF
 
 
 @compiled
@@ -471,6 +480,21 @@ def _full(room: Room, ahead: Word, limit: Word) -> bool:
 
 
 @compiled
+def _looked_up(room: Room, kept: Word, one: Word, size: Word) -> Word:
+    # Has a state of the batch looked up, as number ``kept``, but where it was lately. Returns the number for the next.
+    mixed = _mixed(room.batch, one)
+    place = mixed >> _OLDER
+    if _same(room.recent, place, room.batch, one):
+        return kept
+    slot = (mixed * size) >> _HALF
+    prefetch(room.table, word_at(slot, 0))
+    room.slots[kept] = slot
+    for k in range(WORDS):
+        room.batch[word_at(kept, k)] = room.recent[word_at(place, k)] = room.batch[word_at(one, k)]
+    return kept + _ONE
+
+
+@compiled
 def expand(
     t: Tables,
     y: Symmetry,
@@ -498,8 +522,8 @@ def expand(
         if reached(t, states, at):
             room.counters[GOALS] += _ONE
         before, landings = pending, _ZERO
-        pending = gather(t, y, states, at, room.batch, room.rows, pending, reducing)
-        for each in range(before, pending):
+        after = gather(t, y, states, at, room.batch, room.rows, pending, reducing)
+        for each in range(before, after):
             one = np.uint64(each)
             told = t.steps[room.rows[one] * np.uint64(STEP) + np.uint64(2 * WORDS)]
             landings += told & np.uint64(LANDS)
@@ -507,10 +531,8 @@ def expand(
                 stop = _judge(t, room, states, at, room.rows[one]) or stop
             if alike:
                 canonical(t, y, room.batch, one, room.found)
-            slot = hashed(room.batch, one, size)
-            room.slots[one] = slot
-            prefetch(room.table, word_at(slot, 0))
-        room.counters[TRANSITIONS] += pending - before
+            pending = _looked_up(room, pending, one, size)
+        room.counters[TRANSITIONS] += after - before
         room.counters[LANDINGS] += landings
         number += 1
         if pending >= np.uint64(BATCH) or number == end or stop or _full(room, np.int64(pending) + most, limit):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 U64 = npt.NDArray[np.uint64]
-LARGE = 4 << 20
+LARGE = 32 << 20
 
 
 def zeros(rows: int, words: int) -> U64:
@@ -16,6 +16,6 @@ def zeros(rows: int, words: int) -> U64:
     size = 8 * rows * words
     if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return np.zeros((rows, words), np.uint64)
-    pages = mmap.mmap(-1, size)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # what is shared has small pages
     pages.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(pages, np.uint64, rows * words).reshape(rows, words)

@@ -21,6 +21,7 @@ from mpwake.model.explore.engine import (
     LANDINGS,
     NEXT,
     OUTSIDE,
+    RECENT,
     STOP,
     TRANSITIONS,
     U64,
@@ -87,6 +88,7 @@ class Worker:
     batch: U64
     rows: U64
     slots: U64
+    recent: U64
     counters: U64
     found: U64
     following: list[U64]
@@ -99,8 +101,8 @@ class Worker:
         batch, found = np.zeros((BATCH + packed.most, words), np.uint64), np.zeros((KINDS, words + 1), np.uint64)
         rows, slots, counters = (np.zeros(size, np.uint64) for size in (len(batch), len(batch), 8))
         counters[STOP] = stop
-        first = np.zeros((FIRST_LEVEL, words), np.uint64)
-        return cls(alike._replace(**scratch), batch, rows, slots, counters, found, [first])
+        first, recent = np.zeros((FIRST_LEVEL, words), np.uint64), np.zeros((1 << RECENT, words), np.uint64)
+        return cls(alike._replace(**scratch), batch, rows, slots, recent, counters, found, [first])
 
     @property
     def next(self) -> U64:
@@ -201,9 +203,8 @@ class Search:
         return self._room(self.workers[0])
 
     def _room(self, one: Worker) -> Any:
-        return self.engine.Room(
-            flat(self.table), flat(one.following[0]), flat(one.batch), one.rows, one.slots, one.counters, one.found
-        )
+        own = (flat(one.batch), one.rows, one.slots, flat(one.recent), one.counters, one.found)
+        return self.engine.Room(flat(self.table), flat(one.following[0]), *own)
 
     def run(self, listener: Listener | None = None) -> None:
         """Search until all was seen, something is wrong that ends it, or a bound is reached."""
