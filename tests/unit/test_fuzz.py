@@ -12,18 +12,22 @@ from hypothesis import strategies as st
 from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.internal.conjecture import engine, providers
 
+from mpwake.checks.core import judge
 from mpwake.checks.situations import plan_of
+from mpwake.evidence.behaviour import Behaviour
 from mpwake.evidence.exhibit import CodecError
+from mpwake.evidence.trace import Kind
 from mpwake.fuzz import inputs
 from mpwake.fuzz.campaign import ROUND, Found, Lane, Message, Tally, Task, one_round, seed_of, work
 from mpwake.fuzz.database import Apart, database_of
 from mpwake.fuzz.inputs import READERS, Reader, examined, input_job
 from mpwake.fuzz.jobs import job_named
-from mpwake.fuzz.judge import COMPARED, WOKEN
+from mpwake.fuzz.judge import COMPARED, WOKEN, receivers
 from mpwake.fuzz.loops import of_model, phrase
 from mpwake.fuzz.problem import BREAKS, Examined, Job, Problem, drawn, new_ones, shape_of
 from mpwake.fuzz.reference import differences, outcome
 from mpwake.fuzz.run import SUMMARY, Campaign, Wanted, run, taken_up
+from mpwake.model.environment import Host, Pause
 from mpwake.model.probe import Probe, Request, Schedule, agent, trial
 from mpwake.spec.editions import Edition
 from mpwake.spec.errors import InputError, ToolError
@@ -368,6 +372,31 @@ def test_a_processor_that_is_lost_differs_twice():
 
 def test_a_race_is_compared_with_nothing():
     assert compared("acpi-6.6", wake(7), wake(1, 1)) == ((), False)
+
+
+def test_fields_that_are_stored_over_a_command_are_a_race():
+    waits = (wake(1), Request("torn", 1, 0x9B0000), Request("command", 2, 0))
+    assert compared("acpi-6.4", *waits, edition=Edition.ACPI_6_4) == ((), False)
+
+
+@pytest.mark.parametrize("name", ["acpi-6.6", "confidential"])
+def test_a_landing_is_on_the_account_of_its_command_however_late(name):
+    probe = Probe("drawn", (1,), (Request("command", 1, 1), Request("clear")))
+    for seed in range(40):
+        seen = outcome(trial(agent(name), probe, Schedule("sc", 479001601 + seed)))
+        assert seen.landings == {(1, 0)}
+
+
+@pytest.mark.parametrize("id", ["RCV-07", "ORD-04"])
+def test_whose_wake_was_given_up_is_not_accused_of_landing_elsewhere(id):
+    host = Host(pauses=(Pause("command", 1000), Pause("id", 1000)))
+    probe = Probe("drawn", (1, 2), (wake(2, 1), wake(1, 2)), host=host, patience=20_000)
+    seen = trial(agent("confidential"), probe, Schedule("sc", 212))
+    assert [(seen.ids[one.agent], one.value) for one in seen.of(Kind.LANDING)] == [(2, 0x9A2000)]
+    checks = [one for one in receivers(plan_of(probe, Edition.ACPI_6_6)) if one.id == id]
+    assert checks
+    for check in checks:
+        assert judge(check, Behaviour(lambda _sentence, _seed: (seen,))).verdict is Verdict.INCONCLUSIVE
 
 
 def test_an_outcome_knows_whose_vector_a_landing_has():

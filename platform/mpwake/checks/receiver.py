@@ -11,6 +11,7 @@ from mpwake.checks.loop import (
     accesses,
     acknowledgements,
     acts,
+    answerable,
     ap_stores,
     defines_test,
     landed_as_asked,
@@ -173,7 +174,7 @@ def no_stale_id(trace: Trace) -> Iterator[Seen]:
 
 def _none_on_anothers(trace: Trace) -> Iterator[Seen]:
     wanted = dict(wakes(trace))
-    wrong = [one for one in trace.of(Kind.LANDING) if wanted.get(trace.ids[one.agent]) != one.value]
+    wrong = answerable(trace, (one for one in trace.of(Kind.LANDING) if wanted.get(trace.ids[one.agent]) != one.value))
     yield Seen(not wrong, f"{len(wrong)} landings at another's vector", "none", wrong[0] if wrong else None)
 
 

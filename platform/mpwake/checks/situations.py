@@ -104,8 +104,8 @@ class Plan:
     @property
     def racy(self) -> bool:
         """Whether fields are stored while a command stands there that somebody may take in between."""
-        known = set(FACTS[self.edition].commands) - {0}
-        return any(one.pending in known for one in self.steps if one.commands or one.request.op in ("fields", "torn"))
+        known, stores = set(FACTS[self.edition].commands) - {0}, (*WAKES, "test", "command", "fields", "torn")
+        return any(one.pending in known for one in self.steps if one.request.op in stores)
 
     @property
     def dense(self) -> bool:

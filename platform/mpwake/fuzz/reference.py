@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import attrs
 
 from mpwake.checks.situations import ALL, Done, Plan
-from mpwake.checks.traffic import OS_SECTION, TIMED_OUT, WAKES, place
-from mpwake.evidence.trace import Kind, Trace
+from mpwake.checks.traffic import NAMES, OS_SECTION, TIMED_OUT, WAKES, place
+from mpwake.evidence.trace import Event, Kind, Trace
 from mpwake.fuzz.problem import Problem
 from mpwake.model.agent import FIELDS
 from mpwake.model.probe import Probe, Schedule, agent, trial
@@ -21,6 +21,7 @@ from mpwake.spec.editions import NEWEST, Edition
 DIFFERS = "differs"
 HIGH = 1 << 32
 ELSEWHERE = -1
+VECTORS = (*WAKES, "fields", "vector")
 _NAMES = {
     "wake": "Wakeup",
     "overwrite": "Wakeup",
@@ -62,16 +63,24 @@ def reference_of(edition: Edition) -> str:
 
 def outcome(trace: Trace) -> Outcome:
     """Return what came of a trial."""
-    vectors: dict[int, int] = {}
-    landings, number = set(), -1
+    asked: list[Event] = []
+    landings = set()
     for one in trace.events:
         if one.kind is Kind.REQUEST:
-            number += 1
-            vectors[one.vector] = number
+            asked.append(one)
         elif one.kind is Kind.LANDING:
-            landings.add((trace.ids[one.agent], vectors.get(one.value, ELSEWHERE)))
+            landings.add((trace.ids[one.agent], _account(asked, trace.ids[one.agent], one.value)))
     answers = tuple(one.value != TIMED_OUT for one in trace.of(Kind.RETURN))
     return Outcome(frozenset(landings), answers, trace.after[:OS_SECTION])
+
+
+def _account(asked: list[Event], apic: int, vector: int) -> int:
+    # The last request with that vector, if there is one that was for whoever lands there; else the last that stored a
+    # command and no vector for it. A landing may be late, after requests that have nothing to do with it.
+    found = [number for number, one in enumerate(asked) if NAMES.get(one.value) in VECTORS and one.vector == vector]
+    own = [number for number in found if asked[number].target == apic]
+    bare = [number for number, one in enumerate(asked) if NAMES.get(one.value) == "command" and one.target == apic]
+    return (own or found or bare or [ELSEWHERE])[-1]
 
 
 def named(done: Done) -> str:
