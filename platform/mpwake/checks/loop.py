@@ -331,13 +331,21 @@ def answerable(trace: Trace, landings: Iterable[Event]) -> list[Event]:
 
     Whose wake was given up may land at a vector that was written over its own since. Raises where all are such.
     """
-    late = {one.target for one, code in answers(trace) if NAMES.get(one.value) in WAKES and code == TIMED_OUT}
     wrong = list(landings)
-    sure = [one for one in wrong if trace.ids[one.agent] not in late]
+    sure = [one for one in wrong if not _given_up_before(trace, one)]
     if wrong and not sure:
         apic = trace.ids[wrong[0].agent]
         raise inconclusive(f"the wake of AP {apic:#x} was given up, and its fields written over, before it landed")
     return sure
+
+
+def _given_up_before(trace: Trace, landing: Event) -> bool:
+    returns = zip(answers(trace), trace.of(Kind.RETURN), strict=False)
+    return any(
+        one.target == trace.ids[landing.agent] and NAMES.get(one.value) in WAKES and code == TIMED_OUT
+        for (one, code), back in returns
+        if back.time < landing.time
+    )
 
 
 def _strays(trace: Trace) -> Iterator[Event]:
